@@ -1,0 +1,45 @@
+/**
+ * Insn: one decoded instruction, as the decoder makes it and every handler reads it. Decoding happens once a physical
+ * address (see code-cache.ts); handlers must never look at the instruction's bytes again.
+ */
+import type { Cpu } from './cpu.ts'
+
+/** Executes one instruction. EIP already points after it; on a fault the run loop restores it (mmu/fault.ts). */
+export type Handler = (cpu: Cpu, insn: Insn) => void
+
+export const REP_NONE = 0
+export const REPNE = 0xf2
+export const REP = 0xf3
+
+export interface Insn {
+  exec: Handler
+  /** Mnemonic from the opcode table, for traces and errors. */
+  name: string
+  /** Length in bytes, 1 to 15. */
+  length: number
+  /** Last opcode byte; two-byte opcodes are 0x0f00 | byte. */
+  opcode: number
+  /** Operand size in bytes as the prefix and CS.D say: 2 or 4. Byte forms have handlers of their own. */
+  size: 2 | 4
+  /** Address size in bytes: 2 or 4. */
+  addressSize: 2 | 4
+  /** ModRM fields; mod is 3 for a register operand. All 0 when the instruction has none. */
+  mod: number
+  reg: number
+  rm: number
+  /** Memory operand: segment register index (override already applied), base and index register or -1, shift, disp. */
+  seg: number
+  base: number
+  index: number
+  scale: number
+  disp: number
+  /** Immediate, sign-extended where the instruction says so; moffs address; relative displacement. */
+  imm: number
+  /** Second immediate: ENTER's level, the selector of a far pointer. */
+  imm2: number
+  /** REP_NONE, REPNE or REP. */
+  rep: number
+  lock: boolean
+  /** Segment override register, or -1 (string instructions need it). */
+  segOverride: number
+}
