@@ -1,0 +1,43 @@
+/**
+ * The interpreter against the processor below, with other cases than the recorded ones. KENNEL_SILICON_SEED (a number, or "new"
+ * for cases nobody has seen before) and KENNEL_SILICON_CASES choose the seed and the number of cases a variant of a form gets.
+ *
+ * Skipped, by name, where the oracle cannot be built or run.
+ */
+import { afterAll, describe, expect, it } from 'vitest'
+import { forms } from './forms.ts'
+import { generateCases, variantsOf } from './generate.ts'
+import { InterpreterSubject } from './interpreter.ts'
+import { startOracle } from './native.ts'
+import { findDifferences } from './report.ts'
+import { vendorHere } from './vendor.ts'
+
+const oracle = startOracle()
+const vendor = vendorHere()
+const wanted = process.env['KENNEL_SILICON_SEED'] ?? '1987'
+const seed = wanted === 'new' ? Date.now() % 0x1_0000_0000 : Number(wanted)
+const casesPerGroup = Number(process.env['KENNEL_SILICON_CASES'] ?? 10)
+/** Forms whose cases go to the oracle together. */
+const BATCH = 64
+
+if (typeof oracle === 'string') {
+  describe.skip(`live silicon: ${oracle}`, () => {
+    it('agrees with the interpreter', () => {})
+  })
+} else {
+  describe(`live silicon of ${vendor}, seed ${seed}`, () => {
+    const subject = new InterpreterSubject(oracle.selectors)
+    afterAll(() => oracle.close())
+
+    for (let first = 0; first < forms.length; first += BATCH) {
+      const batch = forms.slice(first, first + BATCH)
+      it(`forms ${first} to ${first + batch.length - 1}`, () => {
+        const cases = batch.flatMap((form) =>
+          variantsOf(form).flatMap((variant) => generateCases(form, variant, oracle.selectors, casesPerGroup, seed)),
+        )
+        const results = oracle.run(cases.map(({ test }) => test))
+        expect(findDifferences(subject, cases, results, 10, vendor).join('\n')).toBe('')
+      })
+    }
+  })
+}
