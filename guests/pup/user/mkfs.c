@@ -1,0 +1,13 @@
+/*
+ * mkfs.c - an empty file system on the first disk. All that was on it is lost.
+ */
+#include "libpup.h"
+
+int main(void)
+{
+    int error = sys(SYS_mkfs);
+    if (error < 0)
+        fail("mkfs", error);
+    printf("done\n");
+    return 0;
+}

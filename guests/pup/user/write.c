@@ -1,0 +1,37 @@
+/*
+ * write.c - writes a file: write FILE TEXT... puts the text into it; without text it takes lines from
+ * the terminal until ^D.
+ */
+#include "libpup.h"
+
+static void put(int fd, const char *name, const char *text, u32 n)
+{
+    int result = write(fd, text, n);
+    if (result < 0)
+        fail(name, result);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        printf("usage: write FILE [TEXT...]\n");
+        return 2;
+    }
+    int fd = open(argv[1], O_WRONLY | O_CREATE | O_TRUNC);
+    if (fd < 0)
+        fail(argv[1], fd);
+    for (int i = 2; i < argc; i++) {
+        put(fd, argv[1], argv[i], strlen(argv[i]));
+        put(fd, argv[1], i + 1 < argc ? " " : "\n", 1);
+    }
+    if (argc == 2) {
+        static char data[1024];
+        int n;
+        while ((n = read(0, data, sizeof(data))) > 0)
+            put(fd, argv[1], data, (u32)n);
+    }
+    int error = close(fd);
+    if (error < 0)
+        fail(argv[1], error);
+    return 0;
+}
