@@ -1,0 +1,326 @@
+/** Files of guests, from the upload to the start, the archive and the copy. */
+import { existsSync, statSync } from 'node:fs'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import * as v from 'valibot'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { duplexPair } from '../shared/duplex.ts'
+import { GuestConfigSchema, type GuestConfig, type GuestConfigInput } from '../shared/guest.ts'
+import { packGuest, unpackGuest } from './archive.ts'
+import { Engine } from './engine.ts'
+import { GuestFiles } from './guest-files.ts'
+import { GuestLibrary } from './guest-library.ts'
+import { TestFront } from './testing/test-front.ts'
+
+const config = (more: Partial<GuestConfigInput> = {}): GuestConfig =>
+  v.parse(GuestConfigSchema, { name: 'rex', kind: 'kernel', ...more })
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+const text = (data: Uint8Array): string => new TextDecoder().decode(data)
+
+let home: string
+let library: GuestLibrary
+let files: GuestFiles
+
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), 'kennel-files-'))
+  library = new GuestLibrary({ library: join(home, 'library'), trash: join(home, 'trash') })
+  await library.load()
+  files = new GuestFiles(library, join(home, 'staging'))
+  await files.prepare()
+})
+afterEach(() => rm(home, { recursive: true, force: true }))
+
+/** A guest whose configuration names what was uploaded for it. */
+async function adopted(more: Partial<GuestConfigInput>): Promise<string> {
+  const { id } = await library.create(config())
+  await library.update(id, await files.adopt(id, config(more)))
+  return id
+}
+
+describe('an upload', () => {
+  it('waits in a folder of its own, for the user alone', async () => {
+    const one = await files.upload('vmlinux', bytes('one'))
+    const two = await files.upload('vmlinux', bytes('two'))
+    expect(one).not.toBe(two)
+    expect(dirname(dirname(one))).toBe(join(home, 'staging'))
+    expect(text(await readFile(one))).toBe('one')
+    expect(text(await readFile(two))).toBe('two')
+    expect(statSync(dirname(one)).mode & 0o777).toBe(0o700)
+    expect(statSync(one).mode & 0o777).toBe(0o600)
+    expect(await files.waiting()).toBe(2)
+  })
+
+  it.each(['', '.', '..', '../evil', 'a/b.img', '/etc/passwd', 'a\\b', '..\\evil', 'nul\0', 'line\n', '\u007f'])(
+    'called %j is refused, and leaves nothing',
+    async (name) => {
+      await expect(files.upload(name, bytes('x'))).rejects.toThrow(`“${name}” is not a file name.`)
+      expect(await files.waiting()).toBe(0)
+      expect((await readdir(home)).sort()).toEqual(['library', 'staging', 'trash'])
+    },
+  )
+
+  it('whose name no disk can keep leaves nothing either', async () => {
+    await expect(files.upload('ü'.repeat(200), bytes('x'))).rejects.toThrow('ENAMETOOLONG')
+    expect(await files.waiting()).toBe(0)
+  })
+
+  it('that nobody used is forgotten when the engine starts', async () => {
+    await files.upload('vmlinux', bytes('one'))
+    await files.prepare()
+    expect(await files.waiting()).toBe(0)
+  })
+})
+
+describe('a configuration that names uploads', () => {
+  it('has them moved into the guest’s folder', async () => {
+    const kernel = await files.upload('vmlinux', bytes('kernel'))
+    const initrd = await files.upload('initrd.img', bytes('initrd'))
+    const symbols = await files.upload('System.map', bytes('symbols'))
+    const disk = await files.upload('root.img', bytes('disk'))
+    const id = await adopted({ kernel, initrd, symbols, disks: [{ file: disk, readOnly: true }] })
+    expect(library.get(id).config).toMatchObject({
+      kernel: 'vmlinux',
+      initrd: 'initrd.img',
+      symbols: 'System.map',
+      disks: [{ file: 'root.img', readOnly: true }],
+    })
+    const names = ['System.map', 'initrd.img', 'root.img', 'vmlinux']
+    expect((await readdir(library.folderOf(id))).sort()).toEqual([...names, 'guest.json'].sort())
+    expect([...library.get(id).files].sort()).toEqual(names)
+    expect(text(await readFile(join(library.folderOf(id), 'root.img')))).toBe('disk')
+    expect(await files.waiting()).toBe(0)
+  })
+
+  it('keeps apart two of the same name', async () => {
+    const one = await files.upload('disk.img', bytes('one'))
+    const two = await files.upload('disk.img', bytes('two'))
+    const id = await adopted({ disks: [{ file: one }, { file: two }] })
+    expect(library.get(id).config.disks.map(({ file }) => file)).toEqual(['disk.img', 'disk-2.img'])
+    expect(text(await readFile(library.resolveFile(id, 'disk-2.img')))).toBe('two')
+  })
+
+  it('may name one twice', async () => {
+    const kernel = await files.upload('vmlinux', bytes('both'))
+    const id = await adopted({ kernel, symbols: kernel })
+    expect(library.get(id).config).toMatchObject({ kernel: 'vmlinux', symbols: 'vmlinux' })
+    expect(library.get(id).files).toEqual(['vmlinux'])
+  })
+
+  it('leaves the user’s own files, and those that look like uploads, where they are', async () => {
+    const own = join(home, 'vmlinux')
+    await writeFile(own, 'own')
+    const deeper = join(home, 'staging', 'x', 'y', 'file')
+    const id = await adopted({ kernel: own, initrd: deeper, symbols: 'inside' })
+    expect(library.get(id).config).toMatchObject({ kernel: own, initrd: deeper, symbols: 'inside' })
+    expect(library.get(id).files).toEqual([])
+    expect(existsSync(own)).toBe(true)
+  })
+
+  it('is not itself changed', async () => {
+    const file = await files.upload('disk.img', bytes('one'))
+    const { id } = await library.create(config())
+    const given = config({ disks: [{ file }] })
+    await files.adopt(id, given)
+    expect(given.disks[0].file).toBe(file)
+  })
+})
+
+describe('a start', () => {
+  it('of pup needs nothing of the user’s', async () => {
+    const { id } = await library.create(config({ kind: 'pup' }))
+    const boot = await files.bootFiles(id)
+    expect(boot.kernel.bytes.subarray(0, 4)).toEqual(Buffer.from('\x7fELF', 'latin1'))
+    expect(boot.initrd?.bytes.length).toBeGreaterThan(0)
+    expect(boot.symbols?.addressOf('_start')).toBeGreaterThan(0xc0000000)
+  })
+
+  it('reads kernel and initrd, from the guest’s folder and from anywhere', async () => {
+    const own = join(home, 'my initrd')
+    await writeFile(own, 'my initrd’s bytes')
+    const id = await adopted({ kernel: await files.upload('vmlinux', bytes('kernel')), initrd: own })
+    const boot = await files.bootFiles(id)
+    expect([boot.kernel.name, text(boot.kernel.bytes)]).toEqual(['vmlinux', 'kernel'])
+    expect([boot.initrd?.name, text(boot.initrd?.bytes ?? bytes(''))]).toEqual(['my initrd', 'my initrd’s bytes'])
+  })
+
+  it('takes the symbols from their own file, else from the kernel', async () => {
+    const map = (name: string): Uint8Array => bytes(`c0100000 T ${name}\n`)
+    const kernel = await files.upload('vmlinux', map('in_kernel'))
+    const id = await adopted({ kernel })
+    expect((await files.bootFiles(id)).symbols?.addressOf('in_kernel')).toBe(0xc0100000)
+    const symbols = await files.upload('System.map', map('in_map'))
+    await library.update(id, await files.adopt(id, { ...library.get(id).config, symbols }))
+    const found = (await files.bootFiles(id)).symbols
+    expect([found?.addressOf('in_map'), found?.addressOf('in_kernel')]).toEqual([0xc0100000, null])
+  })
+
+  it.each(['kernel', 'initrd', 'symbols'] as const)('whose %s is missing names it', async (field) => {
+    const kernel = join(home, 'vmlinux')
+    const gone = join(home, 'gone')
+    await writeFile(kernel, 'kernel')
+    const { id } = await library.create(config({ kernel, [field]: gone }))
+    await expect(files.bootFiles(id)).rejects.toThrow(
+      `The ${field} file ${gone} does not exist any more. Edit the guest and choose another.`,
+    )
+  })
+
+  it('whose kernel is a folder, or none, says so', async () => {
+    const { id } = await library.create(config({ kernel: home }))
+    await expect(files.bootFiles(id)).rejects.toThrow(`The kernel file ${home} cannot be read.`)
+    await library.update(id, config())
+    await expect(files.bootFiles(id)).rejects.toThrow('“rex” has no kernel. Edit it and choose one.')
+  })
+
+  it.each(['../other/disk', 'a/b', '..'])('never leaves the guest’s folder by the name %j', async (kernel) => {
+    const { id } = await library.create(config({ kernel }))
+    await expect(files.bootFiles(id)).rejects.toThrow(`“${kernel}” is not a plain file name.`)
+    await expect(files.pack(id)).rejects.toThrow(`“${kernel}” is not a plain file name.`)
+  })
+})
+
+describe('the archive', () => {
+  /** What comes out of the file that goes in. */
+  async function packed(id: string): Promise<Record<string, string> & { config: GuestConfig }> {
+    const guest = unpackGuest(packGuest(await files.pack(id)))
+    const contents = Object.fromEntries(guest.files.map(({ name, data }) => [name, text(data)]))
+    return { ...contents, config: guest.config } as Record<string, string> & { config: GuestConfig }
+  }
+
+  it('holds the guest’s own files and those from anywhere, by plain names', async () => {
+    await mkdir(join(home, 'a'))
+    await mkdir(join(home, 'b'))
+    for (const folder of ['a', 'b']) await writeFile(join(home, folder, 'disk.img'), `disk ${folder}`)
+    const id = await adopted({
+      kernel: await files.upload('vmlinux', bytes('kernel')),
+      disks: [{ file: join(home, 'a', 'disk.img') }, { file: join(home, 'b', 'disk.img'), readOnly: true }],
+    })
+    const { config: inside, ...contents } = await packed(id)
+    expect(contents).toEqual({ vmlinux: 'kernel', 'disk.img': 'disk a', '2-disk.img': 'disk b' })
+    expect(inside).toEqual(
+      config({ kernel: 'vmlinux', disks: [{ file: 'disk.img' }, { file: '2-disk.img', readOnly: true }] }),
+    )
+    expect(JSON.stringify(inside)).not.toContain(home)
+    expect(library.get(id).config.disks[0].file).toBe(join(home, 'a', 'disk.img'))
+  })
+
+  it.each([
+    ['guest.json', '2-guest.json'],
+    ['.vmlinux', 'vmlinux'],
+    ['...', 'file'],
+    ['back\\slash', 'back_slash'],
+  ])('can be opened again when a file is called %j', async (name, inside) => {
+    await writeFile(join(home, name), 'contents')
+    const { id } = await library.create(config({ kernel: join(home, name), append: 'mine' }))
+    expect(await packed(id)).toEqual({ [inside]: 'contents', config: config({ kernel: inside, append: 'mine' }) })
+  })
+
+  it('is not made when a file is missing', async () => {
+    const gone = join(home, 'gone.img')
+    const { id } = await library.create(config({ disks: [{ file: gone }] }))
+    await expect(files.pack(id)).rejects.toThrow(`The disk file ${gone} does not exist any more.`)
+  })
+
+  it('is not made of a file the user may not read', async () => {
+    const locked = join(home, 'locked.img')
+    await writeFile(locked, 'x')
+    await chmod(locked, 0)
+    const { id } = await library.create(config({ disks: [{ file: locked }] }))
+    // Nothing is locked to the superuser.
+    const readable = await readFile(locked).catch(() => null)
+    if (readable === null) await expect(files.pack(id)).rejects.toThrow(`The disk file ${locked} cannot be read.`)
+    else expect((await files.pack(id)).files).toHaveLength(1)
+  })
+})
+
+describe('through the engine', () => {
+  let engine: Engine
+  let front: TestFront
+
+  beforeEach(async () => {
+    engine = await Engine.start({ home, version: '0.0.0-test' })
+    const [ours, theirs] = duplexPair()
+    engine.connect(theirs)
+    front = new TestFront(ours)
+  })
+  afterEach(() => engine.shutdown())
+
+  const upload = async (name: string, data: string): Promise<string> =>
+    (await front.request('files.upload', { name, data: Buffer.from(data).toString('base64') })).file
+  const folders = (): Promise<string[]> => readdir(join(home, 'library'))
+  const names = async (): Promise<string[]> =>
+    (await front.request('guests.list', {})).guests.map(({ config: { name } }) => name)
+
+  it('a clone has copies of what is Kennel’s, and shares what is the user’s', async () => {
+    const own = join(home, 'own.img')
+    await writeFile(own, 'own')
+    const disk = await upload('disk.img', 'first')
+    const disks = [{ file: disk }, { file: own, readOnly: true }]
+    const { guestId } = await front.request('guests.create', { config: { name: 'rex', kind: 'pup', disks } })
+    const clone = await front.request('guests.clone', { guestId })
+    const file = (id: string): string => join(home, 'library', id, 'disk.img')
+    await writeFile(file(guestId), 'changed')
+    expect(await readFile(file(clone.guestId), 'utf8')).toBe('first')
+    expect(engine.library.get(clone.guestId).config).toEqual({
+      ...engine.library.get(guestId).config,
+      name: 'rex 2',
+    })
+    expect(engine.library.get(clone.guestId).files).toEqual(['disk.img'])
+    await front.request('guests.delete', { guestId })
+    await front.request('trash.empty', {})
+    expect(await readFile(file(clone.guestId), 'utf8')).toBe('first')
+    expect(await readFile(own, 'utf8')).toBe('own')
+  })
+
+  it('a guest whose upload is gone is not made', async () => {
+    const kernel = await upload('vmlinux', 'x')
+    await rm(kernel)
+    await expect(front.request('guests.create', { config: { name: 'rex', kind: 'kernel', kernel } })).rejects.toThrow(
+      `${kernel} does not exist.`,
+    )
+    expect(await names()).toEqual([])
+    expect(await folders()).toEqual([])
+    expect(engine.library.list()).toEqual([])
+  })
+
+  it('and those of its uploads that are there can be used again', async () => {
+    const kernel = await upload('vmlinux', 'kernel')
+    const initrd = await upload('initrd', 'initrd')
+    await rm(initrd)
+    const guest = { name: 'rex', kind: 'kernel' as const, kernel }
+    await expect(front.request('guests.create', { config: { ...guest, initrd } })).rejects.toThrow(initrd)
+    const { guestId } = await front.request('guests.create', { config: guest })
+    expect(await readFile(join(home, 'library', guestId, 'vmlinux'), 'utf8')).toBe('kernel')
+  })
+
+  it('an archive whose file cannot be written is not imported', async () => {
+    const kernel = 'ü'.repeat(200)
+    const archive = Buffer.from(packGuest({ config: config({ kernel }), files: [{ name: kernel, data: bytes('x') }] }))
+    await expect(front.request('guests.import', { archive: archive.toString('base64') })).rejects.toThrow(
+      'ENAMETOOLONG',
+    )
+    expect(await names()).toEqual([])
+    expect(await folders()).toEqual([])
+  })
+
+  it.each(['', 'a/b', 'x'.repeat(65), 'line\nbreak'])('no guest gets the name %j', async (name) => {
+    const { guestId } = await front.request('guests.create', { config: { name: 'rex', kind: 'pup' } })
+    const { archive } = await front.request('guests.export', { guestId })
+    await expect(front.request('guests.clone', { guestId, name })).rejects.toThrow(/name/)
+    await expect(front.request('guests.import', { archive, name })).rejects.toThrow(/name/)
+    expect(await names()).toEqual(['rex'])
+  })
+
+  it('copies of the longest name have names that can be read again', async () => {
+    const { guestId } = await front.request('guests.create', { config: { name: 'x'.repeat(64), kind: 'pup' } })
+    await front.request('guests.clone', { guestId })
+    const { archive } = await front.request('guests.export', { guestId })
+    await front.request('guests.import', { archive })
+    const expected = ['x'.repeat(64), `${'x'.repeat(62)} 2`, `${'x'.repeat(62)} 3`]
+    expect(await names()).toEqual(expected)
+    const again = new GuestLibrary({ library: join(home, 'library'), trash: join(home, 'trash') })
+    await again.load()
+    expect(again.quarantined()).toEqual([])
+    expect(again.list().map(({ config: { name } }) => name)).toEqual(expected)
+  })
+})
