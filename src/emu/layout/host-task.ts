@@ -112,8 +112,6 @@ export const Eventfd = struct('eventfd', {
 })
 
 export const Timer = struct('timer', {
-  /** 0: this record is free. */
-  in_use: 'u32',
   /** What the timer is for: the handler's business. */
   argument: 'u32',
   /** The CPU whose APIC waits for it. */
@@ -125,4 +123,10 @@ export type TimerView = ViewOf<typeof Timer>
 
 /** Timers in a page; pages make a list. */
 export const TIMERS_A_PAGE = 128
-export const TimerPage = struct('timer_page', { next: 'u32', timers: [Timer, TIMERS_A_PAGE] })
+export const TimerPage = struct('timer_page', {
+  next: 'u32',
+  /** In the first page: how many records are in use, counted over all pages. They are the first ones. */
+  used: 'u32',
+  timers: [Timer, TIMERS_A_PAGE],
+})
+export type TimerPageView = ViewOf<typeof TimerPage>
