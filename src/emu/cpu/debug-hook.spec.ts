@@ -69,4 +69,14 @@ describe('a debugger outside', () => {
     run(driver.cpu, 2)
     expect(seen).toHaveLength(4)
   })
+
+  it('stops right behind the instruction that touched a watched page', () => {
+    const driver = new CpuDriver()
+    driver.load('mov [0x20000], eax\n inc ebx\n inc ebx\nl: jmp l')
+    watchPhysical(driver.mem, new Set([0x20]))
+    driver.mem.phys.onWatched = () => driver.cpu.requestStop()
+    expect(run(driver.cpu, 10)).toBe(1)
+    expect(driver.get('ebx')).toBe(0)
+    watchPhysical(driver.mem, new Set())
+  })
 })

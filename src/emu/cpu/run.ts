@@ -90,6 +90,7 @@ function runUntilEvent(cpu: Cpu, cache: CodeCache, progress: RunProgress): boole
       (st[S_EFLAGS] & FLAG_TF) !== 0 ||
       st[S_INTERRUPT_SHADOW] !== 0 ||
       cpu.watchedPages !== null ||
+      cpu.mem.phys.watched !== null ||
       (st[S_PENDING] & PENDING_BREAKPOINT) !== 0
     ) {
       runOne(cpu, cache, progress)
