@@ -86,9 +86,12 @@ export class CodeCache {
         uncached = true
       }
       insns.push(decoded.insn)
+      decoded.insn.back = hpa - at
       at += decoded.insn.length
       if (decoded.endsBlock || uncached) break
     }
+    const last = insns[insns.length - 1]
+    last.back = last.length
     const block: Block = {
       insns,
       bytes: at - hpa,

@@ -23,11 +23,12 @@ export interface Decoded {
   endsBlock: boolean
 }
 
-export function newInsn(): Insn {
+function newInsn(): Insn {
   return {
     exec: undefinedOpcode,
     name: '(bad)',
     length: 1,
+    back: 1,
     opcode: 0,
     size: 4,
     addressSize: 4,

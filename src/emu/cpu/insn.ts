@@ -4,7 +4,10 @@
  */
 import type { Cpu } from './cpu.ts'
 
-/** Executes one instruction. EIP already points after it; on a fault the run loop restores it (mmu/fault.ts). */
+/**
+ * Executes one instruction. For the last of a block EIP points after it; for the others EIP stays at the block's start, so only what
+ * ends its block may read EIP as it is (insn.back finds the instruction's own address). After a fault the run loop puts EIP right.
+ */
 export type Handler = (cpu: Cpu, insn: Insn) => void
 
 export const REP_NONE = 0
@@ -17,6 +20,8 @@ export interface Insn {
   name: string
   /** Length in bytes, 1 to 15. */
   length: number
+  /** What S_EIP is ahead of the instruction's own address while it executes: its length, or minus what is before it in its block. */
+  back: number
   /** Last opcode byte; two-byte opcodes are 0x0f00 | byte. */
   opcode: number
   /** Operand size in bytes as the prefix and CS.D say: 2 or 4. Byte forms have handlers of their own. */

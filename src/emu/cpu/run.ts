@@ -47,7 +47,7 @@ export function run(cpu: Cpu, max: number): number {
         retire(cpu, progress)
         throw thrown
       }
-      faulted(cpu, progress)
+      faulted(cpu, progress, progress.insn)
     }
   }
   return retire(cpu, progress)
@@ -69,9 +69,9 @@ function retire(cpu: Cpu, progress: RunProgress): number {
   return count
 }
 
-function faulted(cpu: Cpu, progress: RunProgress): void {
-  const insn = progress.insn
-  if (insn) cpu.st[S_EIP] = cpu.st[S_EIP] - insn.length
+/** `insn` (null: fetching) has raised what the state block says: the CPU goes on in the handler. */
+function faulted(cpu: Cpu, progress: RunProgress, insn: Insn | null): void {
+  if (insn) cpu.st[S_EIP] -= insn.back
   progress.insn = null
   progress.remaining--
   cpu.clearPending(PENDING_STEP)
@@ -124,14 +124,19 @@ function service(cpu: Cpu): boolean {
   return st[S_HALTED] === 0
 }
 
+/**
+ * Block after block, until something is pending. Within a block EIP is not kept: it stays at the start, and is set to the end before the
+ * last instruction, the only one that may look at it.
+ */
 function runBlocks(cpu: Cpu, cache: CodeCache, progress: RunProgress): void {
   const st = cpu.st
   let linear = fetchAddress(cpu)
   let block = cache.lookup(cpu, linear)
   for (;;) {
     const insns = block.insns
+    const last = insns.length - 1
     if (
-      insns.length > progress.remaining ||
+      last >= progress.remaining ||
       st[S_SEG_LIMIT + CS] !== -1 ||
       (cpu.debug !== null && cpu.debug.mayStop(linear, block.bytes))
     ) {
@@ -139,19 +144,25 @@ function runBlocks(cpu: Cpu, cache: CodeCache, progress: RunProgress): void {
       return
     }
     let i = 0
+    let insn = insns[0]
     try {
-      while (i < insns.length) {
-        const insn = insns[i++]
-        progress.insn = insn
-        st[S_EIP] += insn.length
+      while (i < last && insns.length !== 0) {
+        insn = insns[i++]
+        insn.exec(cpu, insn)
+      }
+      // A block that has modified itself is empty, and over.
+      if (insns.length === 0) st[S_EIP] += insn.length - insn.back
+      else {
+        st[S_EIP] += block.bytes
+        insn = insns[i++]
         insn.exec(cpu, insn)
       }
     } catch (thrown) {
       progress.remaining -= i - 1
-      throw thrown
+      if (thrown !== FAULT) throw thrown
+      return faulted(cpu, progress, insn)
     }
     progress.remaining -= i
-    progress.insn = null
     if ((st[S_PENDING] | st[S_HALTED] | st[S_STOP_REQUEST] | st[S_INTERRUPT_SHADOW]) !== 0) return
     if (progress.remaining <= 0 || (st[S_EFLAGS] & FLAG_TF) !== 0) return
     linear = fetchAddress(cpu)
@@ -181,18 +192,24 @@ function follow(cpu: Cpu, cache: CodeCache, from: Block, linear: number): Block 
 
 /** Part of a block: the budget ends inside it, a debugger looks at it, or CS has a limit that must be checked each time. */
 function runCarefully(cpu: Cpu, block: Block, progress: RunProgress): void {
-  const st = cpu.st
   const insns = block.insns
   for (let i = 0; i < insns.length && progress.remaining > 0; i++) {
     const insn = insns[i]
     if (debuggerStops(cpu)) return
     checkFetchLimit(cpu, insn)
-    progress.insn = insn
-    st[S_EIP] += insn.length
-    insn.exec(cpu, insn)
-    progress.insn = null
-    progress.remaining--
+    execute(cpu, insn, progress)
   }
+}
+
+/** One instruction at EIP: EIP is where the handler expects it (insn.ts) while it runs, and behind it afterwards. */
+function execute(cpu: Cpu, insn: Insn, progress: RunProgress): void {
+  const st = cpu.st
+  progress.insn = insn
+  st[S_EIP] += insn.back
+  insn.exec(cpu, insn)
+  st[S_EIP] += insn.length - insn.back
+  progress.insn = null
+  progress.remaining--
 }
 
 /** Makes the loop end before the next instruction when a debugger wants to. */
@@ -221,11 +238,7 @@ function runOne(cpu: Cpu, cache: CodeCache, progress: RunProgress): void {
   const stepping = (st[S_EFLAGS] & FLAG_TF) !== 0
   st[S_INTERRUPT_SHADOW] = 0
   st[S_EFLAGS] &= ~FLAG_RF
-  progress.insn = insn
-  st[S_EIP] += insn.length
-  insn.exec(cpu, insn)
-  progress.insn = null
-  progress.remaining--
+  execute(cpu, insn, progress)
   // A software interrupt cleared TF on its way into the handler; there is no step trap then.
   const software = insn.exec === intN || insn.exec === int3 || insn.exec === into
   if (stepping && st[S_INTERRUPT_SHADOW] !== SHADOW_MOV_SS && !(software && (st[S_EFLAGS] & FLAG_TF) === 0)) {

@@ -57,7 +57,7 @@ export function begin(cpu: CpuState): void {
  */
 export function record(cpu: CpuState, insn: Insn): void {
   const st = cpu.st
-  st[S_FPU_IP] = st[S_EIP] - insn.length
+  st[S_FPU_IP] = st[S_EIP] - insn.back
   st[S_FPU_CS] = st[S_SEG_SELECTOR + CS]
   st[S_FPU_OPCODE] = ((insn.opcode & 7) << 8) | (insn.mod << 6) | (insn.reg << 3) | insn.rm
   fp.start(st[S_FPU_CONTROL])
