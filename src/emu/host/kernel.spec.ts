@@ -113,8 +113,8 @@ describe('tasks', () => {
     kernel.spawn(forever, 'busy')
     let fired = 0
     kernel.onTimer = () => fired++
-    kernel.setTimer(7, kernel.ktime() + 1_000_000)
-    const outcome = executor.runSlice(500_000)
+    kernel.setTimer(7, kernel.ktime() + 50_000)
+    const outcome = executor.runSlice(20_000)
     expect(outcome.kind).toBe('ran')
     expect(fired).toBe(1)
   })

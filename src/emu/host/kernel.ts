@@ -14,10 +14,6 @@ import { assert } from '../bits/assert.ts'
 import type { Cpu } from '../cpu/cpu.ts'
 import { S_CR3, S_EFLAGS, S_EIP, S_FLAG_OP } from '../layout/cpu-state.ts'
 import {
-  FILE_DEVICE,
-  FILE_EVENTFD,
-  FILE_NONE,
-  type FileView,
   KernelState,
   type KernelStateView,
   READ_ASKED,
@@ -38,20 +34,8 @@ import { flushTlb } from '../mmu/tlb.ts'
 import { AddressSpaces, USER_END } from './address-space.ts'
 import { bootHost, type HostLayout } from './boot.ts'
 import type { CharDevice, Program, ReadOutcome, Syscall } from './chrdev.ts'
-import {
-  EBADF,
-  EINTR,
-  EINVAL,
-  ENOENT,
-  eventfdCount,
-  eventfdGet,
-  eventfdPut,
-  eventfdTake,
-  fileOf,
-  forgetReader,
-  freeDescriptor,
-  openEventfd,
-} from './files.ts'
+import { FileCalls } from './file-calls.ts'
+import { EBADF, EINTR } from './files.ts'
 import { assertNoLocksHeld } from './locks.ts'
 import type { PageAllocator } from './page-allocator.ts'
 import { Scheduler } from './scheduler.ts'
@@ -102,8 +86,7 @@ export class HostKernel {
   onTimer: (argument: number) => void
   /** An NMI reached the Host, on this CPU. */
   onNmi: (cpu: Cpu) => void
-  private readonly devices: CharDevice[]
-  private readonly paths: Map<string, number>
+  private readonly files: FileCalls
   private readonly programs: Map<number, Program>
   private readonly state: KernelStateView
   /** The CPU whose gate is running, or -1: outside the machine. */
@@ -121,8 +104,7 @@ export class HostKernel {
     this.scheduler = new Scheduler(host, pages)
     this.onTimer = () => {}
     this.onNmi = () => {}
-    this.devices = []
-    this.paths = new Map()
+    this.files = new FileCalls(this.scheduler, this.mem, this.allocator, this.layout.kernelOwner)
     this.programs = new Map()
     const statePage = this.allocator.allocZeroedPage(this.layout.kernelOwner)
     assert(statePage !== 0, 'no memory for the Host kernel')
@@ -270,9 +252,9 @@ export class HostKernel {
   }
 
   private continueRead(cpu: Cpu, task: number, view: TaskView): ReadOutcome {
-    const file = fileOf(view, view.read_fd)
-    if (file?.kind !== FILE_DEVICE) return { kind: 'done', value: EBADF }
-    const device = this.devices[file.device]
+    const open = this.files.openDevice(view, view.read_fd)
+    if (open === undefined) return { kind: 'done', value: EBADF }
+    const { device, file } = open
     if (view.reading === READ_BEGUN) return device.resume(task, file, cpu)
     view.reading = READ_BEGUN
     return device.read(task, file, view.read_address, view.read_length, cpu)
@@ -384,11 +366,11 @@ export class HostKernel {
 
   private exit(cpu: Cpu, task: number, view: TaskView): void {
     const { mm, owner } = view
-    for (let fd = 1; fd < view.files.length; fd++) this.closeFile(task, view, fd)
+    this.files.closeAll(task)
     this.scheduler.leave(cpu.id, 'sleep')
     this.programs.delete(view.program)
     this.unlink(task, view)
-    for (const other of this.taskNumbers()) forgetReader(this.mem, this.scheduler.task(other), task)
+    this.files.forgetReader(task, this.taskNumbers())
     this.scheduler.forget(task)
     this.allocator.putPage(task)
     // Nobody may still be in an address space that ends.
@@ -451,70 +433,39 @@ export class HostKernel {
     return this.scheduler.percpu[cpu].need_resched !== 0
   }
 
-  // --- system calls ----------------------------------------------------------------------------------------------------------------
+  // --- system calls on files: file-calls.ts ------------------------------------------------------------------------------------------
 
   /** Makes a device known by its path. */
   registerDevice(path: string, device: CharDevice): void {
-    this.paths.set(path, this.devices.length)
-    this.devices.push(device)
+    this.files.registerDevice(path, device)
   }
-
+  /** A descriptor, or a negative errno. */
   sysOpen(task: number, path: string): number {
-    const device = this.paths.get(path)
-    if (device === undefined) return ENOENT
-    const view = this.scheduler.task(task)
-    const fd = freeDescriptor(view)
-    if (fd < 0) return fd
-    const file = view.files.at(fd)
-    file.kind = FILE_DEVICE
-    file.device = device
-    file.data = 0
-    const error = this.devices[device].open(task, file)
-    if (error >= 0) return fd
-    file.kind = FILE_NONE
-    return error
+    return this.files.open(task, path)
   }
-
+  /** What the device says: 0 or more, or a negative errno. */
   sysWrite(task: number, fd: number, words: readonly number[]): number {
-    const file = fileOf(this.scheduler.task(task), fd)
-    if (file?.kind !== FILE_DEVICE) return file === undefined ? EBADF : EINVAL
-    return this.devices[file.device].write(task, file, words)
+    return this.files.write(task, fd, words)
   }
-
   sysClose(task: number, fd: number): void {
-    this.closeFile(task, this.scheduler.task(task), fd)
+    this.files.close(task, fd)
   }
-
-  private closeFile(task: number, view: TaskView, fd: number): void {
-    const file = fileOf(view, fd)
-    if (file === undefined) return
-    const { kind } = file
-    if (kind === FILE_DEVICE) this.devices[file.device].close(task, file)
-    else if (kind === FILE_EVENTFD) eventfdPut(this.mem, this.allocator, file.data)
-    clearFile(file)
-  }
-
+  /** A descriptor of `task` for an eventfd whose signal wakes the task `reader`; or a negative errno. */
   sysEventfd(task: number, reader: number): number {
-    const view = this.scheduler.task(task)
-    // Charged to the kernel: who holds a reference may outlive the task.
-    return openEventfd(this.mem, this.allocator, view, reader, this.layout.kernelOwner)
+    return this.files.eventfd(task, reader)
   }
-
+  /** How often the eventfd of a descriptor was signalled since the last call. */
   takeEvents(task: number, fd: number): number {
-    return eventfdTake(this.mem, this.scheduler.task(task), fd)
+    return this.files.takeEvents(task, fd)
   }
-
   eventfdGet(task: number, fd: number): number {
-    return eventfdGet(this.mem, this.scheduler.task(task), fd)
+    return this.files.eventfdGet(task, fd)
   }
-
   eventfdSignal(context: number): void {
-    const reader = eventfdCount(this.mem, context)
-    if (reader !== 0) this.wakeUp(reader)
+    this.files.eventfdSignal(context)
   }
-
   eventfdPut(context: number): void {
-    eventfdPut(this.mem, this.allocator, context)
+    this.files.eventfdPut(context)
   }
 
   /** hpa behind hva in the task's address space, made if need be; 0 when memory is out. No reference stays. */
@@ -523,12 +474,6 @@ export class HostKernel {
     if (page !== 0) this.allocator.putPage(page)
     return page
   }
-}
-
-function clearFile(file: FileView): void {
-  file.kind = FILE_NONE
-  file.device = 0
-  file.data = 0
 }
 
 function nameOf(view: TaskView): string {
