@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { duplexPair, type Duplex } from '../shared/duplex.ts'
-import { encodeCredit, encodeFrame, FRAME_INPUT, FRAME_OUTPUT } from '../shared/frames.ts'
+import { CONSOLE_WINDOW, encodeCredit, encodeFrame, FRAME_INPUT, FRAME_OUTPUT } from '../shared/frames.ts'
 import { REQUEST_PARAMS, type Method, type Params, type ProtocolError } from '../shared/protocol.ts'
 import { TestEngine, type TestPup } from './testing/test-engine.ts'
 
@@ -397,5 +397,20 @@ describe('connections', () => {
     expect(buffer.room()).toBe(0)
     wire.close()
     await pup.console.until('waited\r\n')
+  })
+
+  it('that go while a console is being attached leave no view behind', async () => {
+    const { buffer } = test.engine.guests.get(pup.guestId)
+    const hasty = new Wire()
+    // The terminal is behind, so attaching waits for it.
+    buffer.write(new Uint8Array(100_000).fill(0x2e))
+    hasty.send(JSON.stringify({ id: 1, method: 'console.attach', params: { guestId: pup.guestId } }))
+    await new Promise((resolve) => queueMicrotask(() => resolve(undefined)))
+    hasty.close()
+    await buffer.text()
+    buffer.write(new Uint8Array(CONSOLE_WINDOW / 2))
+    buffer.write(new Uint8Array(CONSOLE_WINDOW / 2))
+    await buffer.text()
+    await expect.poll(() => buffer.room()).toBeGreaterThan(0)
   })
 })

@@ -60,19 +60,26 @@ export class Connection {
       channel,
       send: (bytes) => this.duplex.send(encodeFrame(FRAME_OUTPUT, channel, bytes)),
     })
+    // Whoever went away meanwhile will never acknowledge anything: left attached, the view would hold the guest for ever.
+    if (!this.consoles.has(channel)) port.buffer.detach(channel)
     return { channel, screen, cols: port.buffer.cols, rows: port.buffer.rows }
   }
 
   detachConsole(channel: number): void {
-    this.consoles.get(channel)?.buffer.detach(channel)
+    const port = this.consoles.get(channel)
+    if (!port) return
+    port.buffer.detach(channel)
     this.consoles.delete(channel)
+    channels.used.delete(channel)
   }
 
+  /** Channels are shared by all connections of a console buffer, so they are drawn from one counter. */
   private freeChannel(): number {
-    // Channels are shared by all connections of a console buffer, so they are drawn from one counter.
-    const channel = channelCounter.next
-    channelCounter.next = channel === 0xffff ? 1 : channel + 1
-    return channel
+    do channels.last = channels.last === MAX_CHANNEL ? 1 : channels.last + 1
+    while (channels.used.has(channels.last))
+    if (channels.used.size >= MAX_VIEWS) throw new EngineError('badState', 'Too many consoles are open. Close some.')
+    channels.used.add(channels.last)
+    return channels.last
   }
 
   private receive(frame: Frame): void {
@@ -118,7 +125,10 @@ export class Connection {
   }
 }
 
-const channelCounter = { next: 1 }
+const MAX_CHANNEL = 0xffff
+/** Far more than a person opens, and each is told everything its guest prints. */
+const MAX_VIEWS = 4096
+const channels = { last: 0, used: new Set<number>() }
 
 function parseRequest(text: string): { id: number; method: Method; params: unknown } {
   let message: unknown

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { mkdtemp, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -74,6 +75,36 @@ describe('ConsoleBuffer', () => {
     expect(buffer.room()).toBeGreaterThan(0)
   })
 
+  it('does not let a view that sleeps hold the guest, and shows it everything when it wakes', async () => {
+    const buffer = new ConsoleBuffer({ scrollback: 100, patienceMs: 1 })
+    const asleep = view(1)
+    let awake = ''
+    await buffer.attach(asleep)
+    await buffer.attach({
+      channel: 2,
+      send: (output) => {
+        awake += new TextDecoder().decode(output)
+        buffer.credit(2, output.length)
+      },
+    })
+    const flood = 'd'.repeat(CONSOLE_WINDOW)
+    buffer.write(bytes(flood))
+    const roomAgain = new Promise<void>((resolve) => (buffer.onRoom = resolve))
+    await roomAgain
+    await expect.poll(() => buffer.room()).toBe(CONSOLE_WINDOW)
+    buffer.write(bytes('\r\nmissed\r\n'))
+    expect(asleep.got).toBe(flood)
+    expect(awake).toBe(`${flood}\r\nmissed\r\n`)
+    asleep.got = ''
+    buffer.credit(1, CONSOLE_WINDOW)
+    await expect.poll(() => asleep.got).toMatch(/^\x1bc[^]*missed/)
+    buffer.write(bytes('live'))
+    expect(asleep.got).toMatch(/live$/)
+    // What it was shown anew counts like any output.
+    expect(buffer.room()).toBeLessThan(CONSOLE_WINDOW - 'live'.length)
+    await buffer.dispose()
+  })
+
   it('copies everything to a log file while asked to', async () => {
     const path = join(await mkdtemp(join(tmpdir(), 'kennel-')), 'console.log')
     const buffer = new ConsoleBuffer({ scrollback: 100 })
@@ -92,5 +123,20 @@ describe('ConsoleBuffer', () => {
     buffer.write(bytes('\x07'))
     await buffer.text()
     expect(bells).toBe(1)
+  })
+
+  it.skipIf(!existsSync('/dev/full'))('goes on without a log whose disk is full, and says so', async () => {
+    const buffer = new ConsoleBuffer({ scrollback: 100 })
+    const failed = new Promise<string>(
+      (resolve) => (buffer.onLogFailed = (path, error) => resolve(`${path}: ${error.message}`)),
+    )
+    await buffer.logTo('/dev/full')
+    buffer.write(bytes('c'.repeat(CONSOLE_WINDOW)))
+    expect(await failed).toMatch(/^\/dev\/full: ENOSPC/)
+    await buffer.text()
+    expect(buffer.logFile).toBeNull()
+    expect(buffer.room()).toBe(CONSOLE_WINDOW)
+    buffer.write(bytes('more'))
+    expect(await buffer.text()).toContain('more')
   })
 })

@@ -7,7 +7,8 @@
  *                                          └─────▶ log file
  *
  * room() is what the guest's console device may write now: the smallest of what the views, the terminal and the log can
- * take. When it is 0 the device leaves the rest in the virtqueue, the guest waits, and nothing is lost.
+ * take. When it is 0 the device leaves the rest in the virtqueue, the guest waits, and nothing is lost. A view that has
+ * acknowledged nothing for half a minute is asleep: it no longer counts, and when it wakes it gets the screen anew.
  */
 import { createWriteStream, type WriteStream } from 'node:fs'
 import { SerializeAddon } from '@xterm/addon-serialize'
@@ -17,6 +18,14 @@ import { CONSOLE_WINDOW } from '../shared/frames.ts'
 /** What the terminal and the log may have unfinished before the guest waits, bytes. */
 const PENDING_LIMIT = 1024 * 1024
 
+/**
+ * How long a view may hold the guest without acknowledging anything, ms. A page that a laptop's lid or a browser put to sleep
+ * acknowledges nothing for hours, and must not stop the guest for everybody else.
+ */
+const VIEW_PATIENCE_MS = 30_000
+/** Empties a terminal, its scrollback too (RIS). */
+const RESET = '\x1bc'
+
 const MARKER = (text: string): string => `\r\n\x1b[0;3m── ${text} ──\x1b[0m\r\n`
 
 export interface ConsoleView {
@@ -24,26 +33,40 @@ export interface ConsoleView {
   send(bytes: Uint8Array): void
 }
 
+interface ConsoleLog {
+  readonly stream: WriteStream
+  readonly path: string
+  pending: number
+}
+
 interface AttachedView {
-  view: ConsoleView
+  readonly view: ConsoleView
   inFlight: number
+  /** Runs while this view has no credit left. */
+  patience: NodeJS.Timeout | null
+  /** It lost our patience: it gets nothing and holds nobody until it has acknowledged what it has; then the whole screen anew. */
+  asleep: boolean
 }
 
 export class ConsoleBuffer {
   private readonly terminal: InstanceType<typeof xtermHeadless.Terminal>
   private readonly serializer: SerializeAddon
   private readonly views = new Map<number, AttachedView>()
+  private readonly patienceMs: number
   private pending = 0
   /** Views being attached: meanwhile the guest waits, so that the screen they get is exactly what came before. */
   private attaching = 0
-  private log: { stream: WriteStream; path: string; pending: number } | null = null
+  private log: ConsoleLog | null = null
   /** room() was 0 the last time it was asked, or when the last bytes came. */
   private starved = false
   /** Called when room() has grown from 0. */
   onRoom: () => void = () => {}
   onBell: () => void = () => {}
+  /** The log file cannot be written any more: it was closed, and the console goes on without it. */
+  onLogFailed: (path: string, error: Error) => void = () => {}
 
-  constructor(options: { cols?: number; rows?: number; scrollback: number }) {
+  constructor(options: { cols?: number; rows?: number; scrollback: number; patienceMs?: number }) {
+    this.patienceMs = options.patienceMs ?? VIEW_PATIENCE_MS
     this.terminal = new xtermHeadless.Terminal({
       cols: options.cols ?? 80,
       rows: options.rows ?? 24,
@@ -81,7 +104,8 @@ export class ConsoleBuffer {
     if (this.attaching > 0) return 0
     let room = PENDING_LIMIT - this.pending
     if (this.log) room = Math.min(room, PENDING_LIMIT - this.log.pending)
-    for (const { inFlight } of this.views.values()) room = Math.min(room, CONSOLE_WINDOW - inFlight)
+    for (const { inFlight, asleep } of this.views.values())
+      if (!asleep) room = Math.min(room, CONSOLE_WINDOW - inFlight)
     return Math.max(0, room)
   }
 
@@ -92,10 +116,7 @@ export class ConsoleBuffer {
       this.pending -= bytes.length
       this.finished()
     })
-    for (const attached of this.views.values()) {
-      attached.inFlight += bytes.length
-      attached.view.send(bytes)
-    }
+    for (const attached of this.views.values()) if (!attached.asleep) this.show(attached, bytes)
     const log = this.log
     if (log) {
       log.pending += bytes.length
@@ -107,6 +128,17 @@ export class ConsoleBuffer {
     this.room()
   }
 
+  private show(attached: AttachedView, bytes: Uint8Array): void {
+    attached.inFlight += bytes.length
+    if (attached.inFlight >= CONSOLE_WINDOW) {
+      attached.patience ??= setTimeout(() => {
+        attached.asleep = true
+        this.finished()
+      }, this.patienceMs)
+    }
+    attached.view.send(bytes)
+  }
+
   /** A line of Kennel's own in the console: the guest started, crashed and why. */
   mark(text: string): void {
     this.write(new TextEncoder().encode(MARKER(text)))
@@ -114,12 +146,18 @@ export class ConsoleBuffer {
 
   /** Adds a view. Resolves with what restores its screen; everything written later is sent to it. */
   async attach(view: ConsoleView): Promise<string> {
+    return this.still(() => {
+      this.views.set(view.channel, { view, inFlight: 0, patience: null, asleep: false })
+      return this.serializer.serialize()
+    })
+  }
+
+  /** Does something while the guest waits and the terminal has taken everything that was written. */
+  private async still<T>(work: () => T): Promise<T> {
     this.attaching++
     try {
       while (this.pending > 0) await this.flushed()
-      const screen = this.serializer.serialize()
-      this.views.set(view.channel, { view, inFlight: 0 })
-      return screen
+      return work()
     } finally {
       this.attaching--
       this.finished()
@@ -127,6 +165,8 @@ export class ConsoleBuffer {
   }
 
   detach(channel: number): void {
+    const attached = this.views.get(channel)
+    if (attached?.patience) clearTimeout(attached.patience)
     this.views.delete(channel)
     this.finished()
   }
@@ -136,7 +176,21 @@ export class ConsoleBuffer {
     const attached = this.views.get(channel)
     if (!attached) return
     attached.inFlight = Math.max(0, attached.inFlight - bytes)
+    if (attached.patience && bytes > 0) {
+      clearTimeout(attached.patience)
+      attached.patience = null
+    }
+    if (attached.asleep && attached.inFlight === 0) void this.wake(attached)
     this.finished()
+  }
+
+  /** A view that slept has missed output: it gets the screen and scrollback as they are now. */
+  private async wake(attached: AttachedView): Promise<void> {
+    await this.still(() => {
+      if (this.views.get(attached.view.channel) !== attached || !attached.asleep) return
+      attached.asleep = false
+      this.show(attached, new TextEncoder().encode(RESET + this.serializer.serialize()))
+    })
   }
 
   /** All text, scrollback first, without colours. */
@@ -171,9 +225,19 @@ export class ConsoleBuffer {
     if (path !== null) {
       const stream = createWriteStream(path, { flags: 'a', mode: 0o600 })
       await new Promise<void>((resolve, reject) => stream.once('open', () => resolve()).once('error', reject))
-      this.log = { stream, path, pending: 0 }
+      const log: ConsoleLog = { stream, path, pending: 0 }
+      stream.on('error', (error) => this.logFailed(log, error))
+      this.log = log
     }
     return path
+  }
+
+  /** Only the log is lost: what it still had to write must not hold the guest. */
+  private logFailed(log: ConsoleLog, error: Error): void {
+    if (this.log !== log) return
+    this.log = null
+    this.finished()
+    this.onLogFailed(log.path, error)
   }
 
   get logFile(): string | null {
@@ -182,7 +246,7 @@ export class ConsoleBuffer {
 
   async dispose(): Promise<void> {
     await this.logTo(null)
-    this.views.clear()
+    for (const channel of [...this.views.keys()]) this.detach(channel)
     this.terminal.dispose()
   }
 

@@ -43,5 +43,7 @@ const SENTENCES: Record<string, string> = {
 
 function describeSystemError(error: SystemError): string {
   const sentence = SENTENCES[error.code]
-  return sentence && error.path ? `${error.path} ${sentence}.` : error.message
+  if (sentence && error.path) return `${error.path} ${sentence}.`
+  // An error of writing names no file.
+  return error.code === 'ENOSPC' ? 'The disk is full.' : error.message
 }

@@ -8,7 +8,7 @@ import { MIB } from '../emu/layout/memory.ts'
 import { type GuestExit, UnusableImageError } from '../emu/index.ts'
 import { packGuest, unpackGuest } from './archive.ts'
 import type { EmulatedHost, GuestDirectory } from './emulated-host.ts'
-import { EngineError } from './errors.ts'
+import { EngineError, toProtocolError } from './errors.ts'
 import { FileDisk } from './file-disk.ts'
 import type { GuestFiles } from './guest-files.ts'
 import type { GuestLibrary, GuestRecord } from './guest-library.ts'
@@ -320,6 +320,11 @@ export class GuestManager implements GuestDirectory {
   private add(record: GuestRecord): GuestMachine {
     const machine = new GuestMachine(record, this.scrollback, (each) => this.events.changed(each.summary()))
     machine.buffer.onBell = () => this.events.bell(machine.guestId)
+    machine.buffer.onLogFailed = (path, error) => {
+      const text = `The console of “${machine.name}” is no longer written to ${path}: ${toProtocolError(error).message}`
+      this.log.warn('console', text)
+      this.events.notice('warn', text, machine.guestId)
+    }
     this.machines.set(record.id, machine)
     return machine
   }
