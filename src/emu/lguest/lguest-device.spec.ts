@@ -74,6 +74,45 @@ function runTiny(options: { cpus: number; guests: number; era: 'A' | 'C'; copy: 
   }
 }
 
+describe('/dev/lguest', () => {
+  /** A task that has opened it, and what write() returns. */
+  function open() {
+    const machine = new Machine({ cpus: 1, ramSize: 16 * MIB, clock: new VirtualClock() })
+    const kernel = new HostKernel(machine)
+    loadLguest(kernel, 0)
+    const results: number[] = []
+    const calls: Syscall[] = [{ call: 'wait' }, { call: 'read', fd: 1, address: BUFFER, length: 4 }]
+    const step = (_task: number, result: number): Syscall => {
+      results.push(result)
+      return calls[results.length - 1] ?? { call: 'exit', code: 0 }
+    }
+    const task = kernel.spawn({ step }, 'opener')
+    const fd = kernel.sysOpen(task, '/dev/lguest')
+    const executor = new LockstepExecutor(machine)
+    executor.runSlice(4000)
+    const write = (...words: number[]): number => kernel.sysWrite(task, fd, words)
+    return { kernel, task, write, results, run: () => executor.runSlice(4000) }
+  }
+
+  it.each([
+    ['C', 12, [BASE, PAGES, 0x1000]],
+    ['A', 16, [PAGES, TINY_PGD, KERNEL_ADDRESS, KERNEL_ADDRESS]],
+  ] as const)('INITIALIZE of era %s returns %i, the bytes of its words, and only once', (_, bytes, words) => {
+    const { write } = open()
+    expect(write(LHREQ.INITIALIZE, ...words)).toBe(bytes)
+    expect(write(LHREQ.INITIALIZE, ...words)).toBe(-16)
+    expect(write(LHREQ.IRQ, 1)).toBe(0)
+  })
+
+  it('takes nothing else before INITIALIZE', () => {
+    const { kernel, task, write, results, run } = open()
+    expect([write(), write(LHREQ.IRQ, 1), write(LHREQ.BREAK, 1), write(99)]).toEqual([-22, -22, -22, -22])
+    kernel.wakeUp(task)
+    run()
+    expect(results).toEqual([0, 0, -22])
+  })
+})
+
 describe.each(['C', 'A'] as const)('era %s on the Host kernel', (era) => {
   it.each([
     { cpus: 1, guests: 1, copy: 'elide' },

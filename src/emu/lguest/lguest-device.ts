@@ -5,7 +5,7 @@ import type { HostKernel } from '../host/kernel.ts'
 import type { FileView } from '../layout/host-task.ts'
 import { LHREQ } from '../layout/lguest-data.ts'
 import { createHypervisor, timerExpired } from './core.ts'
-import { EINVAL } from './errno.ts'
+import { EBUSY, EINVAL } from './errno.ts'
 import type { Hypervisor } from './hypervisor.ts'
 import { KernelLguestHost } from './lguest-host.ts'
 import { initialize, lguestClose, lguestRead, lguestRequest, lguestResume } from './lguest-user.ts'
@@ -27,11 +27,11 @@ class LguestDevice implements CharDevice {
     if (request !== LHREQ.INITIALIZE) {
       return file.data === 0 ? EINVAL : lguestRequest(this.hv.guestAt(file.data), task, request, rest)
     }
-    if (file.data !== 0) return EINVAL
+    if (file.data !== 0) return EBUSY
     const guest = initialize(this.hv, task, rest)
     if (typeof guest === 'number') return guest
     file.data = guest.address
-    return words.length * 4
+    return rest.length * 4
   }
 
   read(task: number, file: FileView, address: number, length: number, cpu: Cpu): ReadOutcome {

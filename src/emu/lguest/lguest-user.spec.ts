@@ -87,6 +87,15 @@ describe('requests', () => {
     expect(lguestRead(lg, lg.s.tsk + 1, host.cpus[0], FAKE_BASE, 4)).toEqual({ kind: 'done', value: -1 })
   })
 
+  it('and, in era A, write anything but BREAK', () => {
+    const { hv } = fakeHypervisor(1)
+    const lg = newGuestA(hv)
+    const stranger = lg.s.tsk + 1
+    expect(lguestRequest(lg, stranger, LHREQ.IRQ, [1])).toBe(-1)
+    expect(lguestRequest(lg, stranger, LHREQ.BREAK, [0])).toBe(0)
+    expect(lguestRequest(newGuestC(hv), stranger, LHREQ.IRQ, [1])).toBe(0)
+  })
+
   it('truncates the reason to the buffer', () => {
     const { host, hv } = fakeHypervisor(1)
     const lg = newGuestC(hv)

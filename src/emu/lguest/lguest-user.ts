@@ -1,7 +1,7 @@
 /**
  * /dev/lguest (lguest_user.c; reference 8): how a launcher makes a Guest, runs it and hears of it.
  *
- *      write  [INITIALIZE, base, pfn_limit, start]                era C     returns the bytes of the arguments
+ *      write  [INITIALIZE, base, pfn_limit, start]                era C     returns the bytes of its words: 12, or 16
  *             [INITIALIZE, pfn_limit, pgdir, start, page_offset]  era A     (the number of words tells the era)
  *             [IRQ, n]  [EVENTFD, gpa, fd]  [GETDMA, key]  [BREAK, on]
  *      read   runs the Guest until it needs its launcher (core.ts)
@@ -95,6 +95,8 @@ export function initialize(hv: Hypervisor, task: number, words: readonly number[
 /** write() other than INITIALIZE. 0 or more, or a negative errno. */
 export function lguestRequest(lg: Guest, task: number, request: number, words: readonly number[]): number {
   if (lg.dead) return ENOENT
+  // Era A's launcher was one process; only to break into read() another could write.
+  if (lg.abi.era === 'A' && task !== lg.s.tsk && request !== LHREQ.BREAK) return EPERM
   const [first, second] = words
   if (first === undefined) return EINVAL
   switch (request) {
