@@ -18,7 +18,6 @@ import { SpinLock } from './locks.ts'
 export const MAX_OWNERS = 4096
 /** Charged for what is below firstFree and for the allocator itself; bootHost's pages are charged to it too. */
 export const KERNEL_OWNER = 1
-const MAX_REFERENCES = 0xffff
 const QUESTION_MARK = 0x3f
 /** Room for the variables before the owner table. */
 const STATE_SIZE = 64
@@ -177,9 +176,7 @@ export class PageAllocator {
   /** Takes another reference to a page in use. */
   getPage(hpa: number): void {
     const entry = this.entry(this.livePfn(hpa))
-    const count = this.mem.read16(entry + COUNT)
-    if (count === MAX_REFERENCES) assert(false, `page ${hex(hpa)} has too many references`)
-    this.mem.write16(entry + COUNT, count + 1)
+    this.mem.write32(entry + COUNT, this.mem.read32(entry + COUNT) + 1)
   }
 
   /** Drops a reference; without any the page is free, and its owner no longer charged. */
@@ -188,9 +185,9 @@ export class PageAllocator {
     if (pfn < this.state.first_page)
       assert(false, `page ${hex(hpa)} belongs to the kernel for good and cannot be freed`)
     const entry = this.entry(pfn)
-    const count = this.mem.read16(entry + COUNT) - 1
+    const count = this.mem.read32(entry + COUNT) - 1
     if (count > 0) {
-      this.mem.write16(entry + COUNT, count)
+      this.mem.write32(entry + COUNT, count)
       return
     }
     this.lock.acquire()
@@ -206,7 +203,7 @@ export class PageAllocator {
 
   /** References to a page; 0 when it is free. */
   references(hpa: number): number {
-    return this.mem.read16(this.entry(this.pfnOf(hpa)) + COUNT)
+    return this.mem.read32(this.entry(this.pfnOf(hpa)) + COUNT)
   }
 
   /** Address of a page's struct page. */
@@ -221,14 +218,14 @@ export class PageAllocator {
 
   private livePfn(hpa: number): number {
     const pfn = this.pfnOf(hpa)
-    if (this.mem.read16(this.entry(pfn) + COUNT) === 0) assert(false, `page ${hex(hpa)} is free already`)
+    if (this.mem.read32(this.entry(pfn) + COUNT) === 0) assert(false, `page ${hex(hpa)} is free already`)
     return pfn
   }
 
   private charge(pfn: number, owner: number): void {
     const entry = this.entry(pfn)
     this.mem.write16(entry + OWNER, owner)
-    this.mem.write16(entry + COUNT, 1)
+    this.mem.write32(entry + COUNT, 1)
     this.mem.write32(entry + NEXT, 0)
     this.ownerEntry(owner).pages++
   }
@@ -236,7 +233,7 @@ export class PageAllocator {
   private pushFree(pfn: number): void {
     const entry = this.entry(pfn)
     this.mem.write16(entry + OWNER, 0)
-    this.mem.write16(entry + COUNT, 0)
+    this.mem.write32(entry + COUNT, 0)
     this.mem.write32(entry + NEXT, this.state.free_head)
     this.state.free_head = pfn
     this.state.free_pages++
@@ -246,7 +243,7 @@ export class PageAllocator {
   private findRun(pages: number): number {
     let length = 0
     for (let pfn = this.state.first_page; pfn < this.totalPages; pfn++) {
-      length = this.mem.read16(this.entry(pfn) + COUNT) === 0 ? length + 1 : 0
+      length = this.mem.read32(this.entry(pfn) + COUNT) === 0 ? length + 1 : 0
       if (length === pages) return pfn - pages + 1
     }
     return 0

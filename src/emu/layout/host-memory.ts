@@ -11,12 +11,13 @@ export const Page = struct(
   {
     /** Who is charged for the page; 0 when it is free. */
     owner: 'u16',
-    /** References; 0 when it is free. */
-    count: 'u16',
+    __pad: 'u16',
+    /** References; 0 when it is free. A Guest can map one page in each of its four million shadow entries. */
+    count: 'u32',
     /** Page frame number of the next free page, 0 at the end; of no meaning while the page is in use. */
     next: 'u32',
   },
-  8,
+  12,
 )
 
 export const OWNER_NAME_BYTES = 56
