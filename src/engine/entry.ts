@@ -5,6 +5,7 @@
 import type { Duplex, Frame } from '../shared/duplex.ts'
 import { packageVersion } from './builtin.ts'
 import { Engine } from './engine.ts'
+import { toProtocolError } from './errors.ts'
 import { AlreadyRunning, LocalSocket } from './local-socket.ts'
 import { ChannelEnd, isProcessMessage, type ProcessMessage } from './process-channel.ts'
 import { controlSocket, kennelHome } from './user-home.ts'
@@ -24,12 +25,27 @@ interface ParentPort {
 }
 
 const parentPort = (process as unknown as { parentPort?: ParentPort }).parentPort
-/** The parent ends when nobody is connected and nothing was said: only a lost parent ends the engine by itself. */
+const EXIT_FAILED = 1
+/** Another engine has this home folder. */
 const EXIT_ALREADY_RUNNING = 3
+/** The parent is told why before the process ends, if that takes no longer, ms. */
+const LAST_WORDS_MS = 200
 
 function post(message: ProcessMessage): void {
   if (parentPort) parentPort.postMessage(message)
   else process.send?.(message)
+}
+
+let failing = false
+
+/** Ends the process, and tells the parent why: it has people to tell. */
+function fail(reason: string, status: number): void {
+  if (failing) return
+  failing = true
+  const message: ProcessMessage = { type: 'failed', reason }
+  setTimeout(() => process.exit(status), LAST_WORDS_MS)
+  if (parentPort) parentPort.postMessage(message)
+  else process.send?.(message, undefined, undefined, () => process.exit(status))
 }
 
 function portDuplex(port: PortLike): Duplex {
@@ -98,12 +114,21 @@ async function main(): Promise<void> {
     socket = await LocalSocket.listen(controlSocket(home), (duplex) => whenReady(() => engine?.connect(duplex)))
   } catch (error) {
     if (!(error instanceof AlreadyRunning)) throw error
-    console.error(`kennel: ${error.message}`)
-    process.exit(EXIT_ALREADY_RUNNING)
+    return fail('another Kennel, perhaps “kennel serve”, has your guests open', EXIT_ALREADY_RUNNING)
   }
   engine = await Engine.start({ home, version: packageVersion() })
   for (const work of early.splice(0)) work()
   post({ type: 'ready' })
 }
 
-await main()
+// A fault of ours ends the engine: what it was doing is half done. (Faults of the emulated host are caught before.)
+process.on('uncaughtException', (error) => {
+  console.error(error)
+  fail(`it made a mistake: ${error.message}`, EXIT_FAILED)
+})
+
+try {
+  await main()
+} catch (error) {
+  fail(toProtocolError(error).message.replace(/\.$/, ''), EXIT_FAILED)
+}

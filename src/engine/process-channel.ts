@@ -12,6 +12,8 @@ export type ProcessMessage =
   | { type: 'ping'; sequence: number }
   | { type: 'pong'; sequence: number }
   | { type: 'ready' }
+  /** The engine ends because of this: the second half of a sentence. */
+  | { type: 'failed'; reason: string }
   | { type: 'shutdown' }
 
 export function isProcessMessage(message: unknown): message is ProcessMessage {

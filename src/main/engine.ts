@@ -76,6 +76,7 @@ export class Engine {
       child.on('message', (message: unknown) => {
         if (child !== this.child || !isProcessMessage(message)) return
         if (message.type === 'pong') this.answered()
+        else if (message.type === 'failed') this.explain(String(message.reason))
         else if (message.type === 'ready') {
           clearTimeout(limit)
           this.wasReady = true

@@ -145,18 +145,26 @@ describe('a child that says it is ready', () => {
     expect([engine.alive, lives(process_), deaths]).toEqual([false, false, []])
   })
 
-  it('is another one after a restart', async () => {
+  it('is left alone by a restart while it answers', async () => {
     await made().start()
     const before = pid()
+    await engine.restart()
+    expect(pid()).toBe(before)
+  })
+
+  it('is replaced at once by a restart when it does not answer', async () => {
+    await made().start()
+    const before = pid()
+    const silent = new Promise<void>((resolve) => (engine.onResponsive = (responsive) => !responsive && resolve()))
+    process.kill(before, 'SIGSTOP')
+    await silent
     const gone = closing(engine.connect())
     await engine.restart()
     await gone
-    expect(pid()).not.toBe(before)
-    expect(lives(before)).toBe(false)
+    expect([pid() === before, lives(before), deaths]).toEqual([false, false, ['it did not answer']])
     const one = engine.connect()
     one.send('again')
     expect(await next(one)).toBe('again')
-    expect(deaths).toEqual([])
   })
 })
 
@@ -239,7 +247,7 @@ describe('a child that hangs', () => {
     expect(told).toEqual([false, true])
   })
 
-  it('is noticed after four beats, and ended after forty', async () => {
+  it('is noticed at the fourth beat, within a second, and ended after forty', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     await made().start()
     const told: [number, boolean][] = []
@@ -253,16 +261,16 @@ describe('a child that hangs', () => {
     }
     const process_ = pid()
     process.kill(process_, 'SIGSTOP')
-    beats(4)
+    beats(3)
     expect(told).toEqual([])
     beats(1)
-    expect(told).toEqual([[5, false]])
-    beats(36)
+    expect(told).toEqual([[4, false]])
+    beats(37)
     expect(engine.alive).toBe(true)
     const gone = closing(engine.connect())
     beats(1)
     await gone
-    expect(deaths).toEqual(['it was ended by SIGKILL'])
+    expect(deaths).toEqual(['it did not answer for 10 seconds'])
     expect(lives(process_)).toBe(false)
     // The next one answers.
     await engine.start()
@@ -364,14 +372,16 @@ describe('the real engine', () => {
   it('is one for a home', async () => {
     await start()
     const first = engine
-    await expect(made({ KENNEL_HOME: home }, entry).start()).rejects.toThrow('it ended with status 3')
+    await expect(made({ KENNEL_HOME: home }, entry).start()).rejects.toThrow(
+      'The engine could not start: another Kennel, perhaps “kennel serve”, has your guests open.',
+    )
     engine = first
     expect((await (await front()).request('guests.list', {})).guests).toEqual([])
   })
 
   it('says why it could not start', async () => {
     await writeFile(home, 'a file where the folder should be')
-    await expect(start()).rejects.toThrow('it ended with status 1')
+    await expect(start()).rejects.toThrow(/The engine could not start: .*(EEXIST|ENOTDIR)/)
   })
 
   it('ends with its parent', async () => {

@@ -7,8 +7,11 @@ import type { Duplex } from '../shared/duplex.ts'
 import { ChannelEnd, isProcessMessage, type ProcessMessage } from '../engine/process-channel.ts'
 
 const HEARTBEAT_MS = 250
-/** Pings without an answer. They are counted, not timed: a computer that slept has missed none. */
-const SILENT_PINGS = 4
+/**
+ * Pings without an answer. They are counted, not timed: a computer that slept has missed none. With a third, and the quarter of a
+ * second before it, silence is noticed within a second.
+ */
+const SILENT_PINGS = 3
 /** A machine under load may stall any process; only this long a silence is a hang rather than a busy engine. */
 const HUNG_PINGS = 40
 
@@ -28,6 +31,8 @@ export class EngineProcess {
   private unanswered = 0
   private ready: Promise<void> = Promise.resolve()
   private stopping = false
+  /** Why it ends, as it said itself. */
+  private explanation: string | null = null
   /** Called when the engine died without being asked to. */
   onDeath: (reason: string) => void = () => {}
   /** Called when the engine stops or resumes answering its heartbeat. */
@@ -50,6 +55,7 @@ export class EngineProcess {
   start(): Promise<void> {
     if (this.child) return this.ready
     this.stopping = false
+    this.explanation = null
     const child = fork(this.options.entry, [], {
       env: this.options.env,
       serialization: 'advanced',
@@ -71,7 +77,8 @@ export class EngineProcess {
         if (child.pid === undefined) this.died(child, error.message)
       })
       child.once('exit', (code, signal) => {
-        const reason = signal ? `it was ended by ${signal}` : `it ended with status ${code ?? 'unknown'}`
+        const status = signal ? `it was ended by ${signal}` : `it ended with status ${code ?? 'unknown'}`
+        const reason = this.explanation ?? status
         reject(new Error(`The engine could not start: ${reason}.`))
         this.died(child, reason)
       })
@@ -109,8 +116,15 @@ export class EngineProcess {
     clearTimeout(timer)
   }
 
+  /** Starts a dead engine, or another in place of one that does not answer. */
   async restart(): Promise<void> {
-    await this.stop(1000)
+    const { child } = this
+    if (child && !this.responsive) {
+      const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+      this.explanation ??= 'it did not answer'
+      child.kill('SIGKILL')
+      await gone
+    }
     await this.start()
   }
 
@@ -122,6 +136,7 @@ export class EngineProcess {
     if (message.type === 'data') this.ends.get(message.connection)?.receive(message.frame)
     else if (message.type === 'close') this.ends.get(message.connection)?.closedByPeer()
     else if (message.type === 'pong') this.unanswered = 0
+    else if (message.type === 'failed' && typeof message.reason === 'string') this.explanation ??= message.reason
   }
 
   private startHeartbeat(child: ChildProcess): void {
@@ -129,8 +144,10 @@ export class EngineProcess {
     let sequence = 0
     this.heartbeat = setInterval(() => {
       this.setResponsive(this.unanswered < SILENT_PINGS)
-      if (this.unanswered > HUNG_PINGS) child.kill('SIGKILL')
-      else {
+      if (this.unanswered > HUNG_PINGS) {
+        this.explanation ??= 'it did not answer for 10 seconds'
+        child.kill('SIGKILL')
+      } else {
         this.unanswered++
         this.post({ type: 'ping', sequence: sequence++ })
       }
@@ -147,6 +164,7 @@ export class EngineProcess {
   private died(child: ChildProcess, reason: string): void {
     if (this.child !== child) return
     this.child = null
+    this.setResponsive(true)
     if (this.heartbeat) clearInterval(this.heartbeat)
     for (const end of [...this.ends.values()]) end.closedByPeer()
     this.ends.clear()

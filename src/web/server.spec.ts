@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,15 +12,21 @@ import { CLOSE_UNAUTHORISED, WebFront, type EngineLink } from './server.ts'
 class FakeEngine implements EngineLink {
   alive = true
   ends: Duplex[] = []
+  /** Connections that were closed. */
+  gone = 0
   onDeath: (reason: string) => void = () => {}
   onResponsive: (responsive: boolean) => void = () => {}
   start(): Promise<void> {
     this.alive = true
     return Promise.resolve()
   }
+  restart(): Promise<void> {
+    return this.start()
+  }
   connect(): Duplex {
     const [ours, theirs] = duplexPair()
     theirs.onMessage((frame) => theirs.send(typeof frame === 'string' ? `echo ${frame}` : frame))
+    theirs.onClose(() => this.gone++)
     this.ends.push(theirs)
     return ours
   }
@@ -156,6 +164,44 @@ describe('socket', () => {
       expect(engine.ends).toHaveLength(0)
     },
   )
+
+  it('survives visitors that are refused and gone at once', async () => {
+    for (let i = 0; i < 50; i++) {
+      const raw = connect(port, '127.0.0.1')
+      await once(raw, 'connect')
+      raw.on('error', () => {})
+      raw.write(
+        'GET /ws HTTP/1.1\r\nHost: evil.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+          'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n',
+      )
+      raw.resetAndDestroy()
+      await once(raw, 'close')
+    }
+    const s = await greeted()
+    s.ws.close()
+  })
+
+  it('that showed no token yet does not hold the end', async () => {
+    const s = await socket({ origin: origin() })
+    const closed = new Promise((resolve) => s.ws.once('close', resolve))
+    await front.close()
+    await closed
+  })
+
+  it('of a page that reads nothing is cut off before it fills the memory', async () => {
+    const s = await greeted()
+    s.ws.pause()
+    const closed = once(s.ws, 'close')
+    const part = new Uint8Array(4 * 1024 * 1024)
+    for (let sent = 0; engine.ends.length > 0 && sent < 64; sent++) {
+      engine.ends[0].send(part)
+      await new Promise((resolve) => setTimeout(resolve, 1))
+      if (engine.gone > 0) break
+    }
+    s.ws.resume()
+    await closed
+    expect(engine.gone).toBe(1)
+  })
 
   it('says that the engine died, and connects again when asked to start it', async () => {
     const s = await greeted()

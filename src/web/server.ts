@@ -13,13 +13,16 @@ import { SECURITY_HEADERS, StaticFiles } from './static-files.ts'
 
 const LOOPBACK = '127.0.0.1'
 const GREETING_MS = 5000
+/** Bytes that wait for a page that reads nothing. It is cut off then, and gets everything anew when it comes back. */
+const MAX_BUFFERED = 64 * 1024 * 1024
 /** Close codes of our own. */
 export const CLOSE_UNAUTHORISED = 4003
 
 /** The engine as the web front needs it (EngineProcess; a fake in tests). */
 export interface EngineLink {
   readonly alive: boolean
-  start(): Promise<void>
+  /** Starts a dead engine, or another in place of one that does not answer. */
+  restart(): Promise<void>
   connect(): Duplex
   onDeath: (reason: string) => void
   onResponsive: (responsive: boolean) => void
@@ -59,6 +62,8 @@ export class WebFront {
     })
     this.sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: 512 * 1024 * 1024 })
     this.http.on('upgrade', (request: IncomingMessage, socket, head) => {
+      // Nobody else listens to this socket: one that is reset while it is refused would end the process.
+      socket.on('error', () => socket.destroy())
       const allowed =
         request.url === '/ws' &&
         hostAllowed(request.headers.host, this.port) &&
@@ -94,7 +99,8 @@ export class WebFront {
   }
 
   async close(): Promise<void> {
-    for (const client of this.clients) client.ws.terminate()
+    // Those without a token yet too: the server waits for all of them.
+    for (const ws of this.sockets.clients) ws.terminate()
     this.sockets.close()
     await new Promise<void>((resolve) => {
       this.http.close(() => resolve())
@@ -105,6 +111,7 @@ export class WebFront {
   private greet(ws: WebSocket): void {
     const timer = setTimeout(() => ws.close(CLOSE_UNAUTHORISED, 'no token came'), GREETING_MS)
     ws.on('error', () => ws.terminate())
+    ws.on('close', () => clearTimeout(timer))
     ws.once('message', (data, isBinary) => {
       clearTimeout(timer)
       if (isBinary || !tokenMatches(this.token, tokenIn(textOf(data)))) {
@@ -123,7 +130,7 @@ export class WebFront {
 
   private async restartEngine(): Promise<void> {
     try {
-      if (!this.engine.alive) await this.engine.start()
+      await this.engine.restart()
       for (const client of this.clients) client.connect()
     } catch (error) {
       this.broadcast({ control: 'engineDied', reason: error instanceof Error ? error.message : String(error) })
@@ -163,7 +170,9 @@ class Client {
     const link = this.engine.connect()
     this.link = link
     link.onMessage((frame) => {
-      if (this.ws.readyState === this.ws.OPEN) this.ws.send(frame)
+      if (this.ws.readyState !== this.ws.OPEN) return
+      if (this.ws.bufferedAmount > MAX_BUFFERED) this.ws.terminate()
+      else this.ws.send(frame)
     })
     link.onClose(() => {
       if (this.link === link) this.link = null
