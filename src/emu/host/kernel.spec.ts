@@ -119,6 +119,18 @@ describe('tasks', () => {
     expect(fired).toBe(1)
   })
 
+  it('cannot be made when nobody more can be charged', () => {
+    const { kernel } = boot(1)
+    const { allocator } = kernel
+    const free = allocator.freePages
+    const owners: number[] = []
+    for (let owner = allocator.newOwner('o'); owner !== 0; owner = allocator.newOwner('o')) owners.push(owner)
+    expect(kernel.spawn(new Script(), 'none')).toBe(0)
+    expect(allocator.freePages).toBe(free)
+    allocator.freeOwner(owners[0])
+    expect(kernel.spawn(new Script(), 'one')).not.toBe(0)
+  })
+
   it('cannot be made without memory', () => {
     const { kernel } = boot(1)
     const owner = kernel.allocator.newOwner('hog')

@@ -324,6 +324,7 @@ export class HostKernel {
   spawn(program: Program, name: string, options: SpawnOptions = {}): number {
     const parent = options.shareWith === undefined ? undefined : this.scheduler.task(options.shareWith)
     const owner = parent === undefined ? this.allocator.newOwner(name) : parent.owner
+    if (owner === 0) return 0
     const mm = parent === undefined ? this.spaces.create(owner) : parent.mm
     const task = mm === 0 ? 0 : this.allocator.allocZeroedPage(owner)
     if (task === 0) {

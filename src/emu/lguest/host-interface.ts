@@ -20,6 +20,7 @@ export interface LguestHost {
   readonly cpuCount: number
 
   // --- pages -----------------------------------------------------------------------------------------------------------
+  /** 0 when there are too many. */
   newOwner(name: string): PageOwner
   /** Gives the number back; the owner must have no pages left. */
   freeOwner(owner: PageOwner): void

@@ -56,6 +56,12 @@ describe('INITIALIZE', () => {
     expect(typeof initialize(hv, 1, [FAKE_BASE, 64, 0])).toBe('object')
   })
 
+  it('has no memory for one more than the Host can keep account of', () => {
+    const { host, hv } = fakeHypervisor(1)
+    host.newOwner = () => 0
+    expect(initialize(hv, 1, [FAKE_BASE, 64, 0])).toBe(-12)
+  })
+
   it('has no limit of sixteen', () => {
     const { hv } = fakeHypervisor(1)
     const guests = Array.from({ length: 40 }, () => newGuestC(hv))

@@ -47,6 +47,7 @@ export function initialize(hv: Hypervisor, task: number, words: readonly number[
 
   const guestid = hv.state.next_guestid
   const owner = host.newOwner(`guest ${guestid}`)
+  if (owner === 0) return ENOMEM
   const pages: number[] = []
   const page = (): number => {
     const hpa = host.allocZeroedPage(owner)
