@@ -1,11 +1,12 @@
 /** The control socket: for the user alone, one engine a home, and it survives its own remains. */
 import { once } from 'node:events'
-import { fork } from 'node:child_process'
-import { existsSync, statSync, writeFileSync } from 'node:fs'
+import { fork, type ChildProcess } from 'node:child_process'
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { build } from 'esbuild'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Duplex, Frame } from '../shared/duplex.ts'
 import { AlreadyRunning, connectLocal, LocalSocket } from './local-socket.ts'
@@ -114,6 +115,56 @@ describe('the local socket', () => {
     expect(await next(one)).toBe('new')
     expect(statSync(address).mode & 0o777).toBe(0o600)
     one.close()
+  })
+
+  it('is one engine’s when several processes start at once on what a dead one left', async () => {
+    const bundle = join(folder, 'contender.mjs')
+    await build({
+      stdin: {
+        contents: `import { LocalSocket } from ${JSON.stringify(join(import.meta.dirname, 'local-socket.ts'))}
+          process.on('message', (path) => LocalSocket.listen(path, () => {}).then(
+            () => process.send('runs'), (error) => process.send(error.constructor.name)))
+          process.send('there')`,
+        resolveDir: folder,
+      },
+      outfile: bundle,
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      logLevel: 'error',
+    })
+    const contenders = Array.from({ length: 4 }, () => fork(bundle))
+    const said = (child: ChildProcess): Promise<unknown> =>
+      once(child, 'message').then(([message]) => message as unknown)
+    const end = async (child: ChildProcess): Promise<void> => {
+      const gone = once(child, 'exit')
+      child.kill('SIGKILL')
+      await gone
+    }
+    try {
+      await Promise.all(contenders.map(said))
+      const outcomes = contenders.map(said)
+      for (const child of contenders) child.send(path)
+      const first = await Promise.all(outcomes)
+      expect(first.sort()).toEqual(['AlreadyRunning', 'AlreadyRunning', 'AlreadyRunning', 'runs'])
+      // The winner dies without a word; the others try again.
+      for (const child of contenders) await end(child)
+      contenders.splice(0, 4, ...Array.from({ length: 4 }, () => fork(bundle)))
+      await Promise.all(contenders.map(said))
+      const again = contenders.map(said)
+      for (const child of contenders) child.send(path)
+      expect((await Promise.all(again)).sort()).toEqual(['AlreadyRunning', 'AlreadyRunning', 'AlreadyRunning', 'runs'])
+    } finally {
+      for (const child of contenders) if (child.exitCode === null && child.signalCode === null) await end(child)
+    }
+    expect(await connectLocal(path)).toBeNull()
+    await listen(echo)
+    expect(readdirSync(join(folder, 'home')).length).toBe(2)
+  })
+
+  it('cannot be in a folder with too long a name, and says so', async () => {
+    path = join(folder, 'x'.repeat(90), 'kennel.sock')
+    await expect(listen()).rejects.toThrow('has too long a name for Kennel. Set KENNEL_HOME to a shorter one.')
   })
 
   it('is gone after its engine, which another can follow', async () => {
