@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { TIMERS_A_PAGE } from '../layout/host-task.ts'
 import { MIB } from '../layout/memory.ts'
 import { VirtualClock } from '../machine/clock.ts'
 import { LockstepExecutor } from '../machine/lockstep.ts'
@@ -138,6 +139,25 @@ describe('tasks', () => {
     const owners = kernel.allocator.owners().length
     expect(kernel.spawn(new Script(), 'none')).toBe(0)
     expect(kernel.allocator.owners()).toHaveLength(owners)
+  })
+})
+
+describe('timers', () => {
+  it('beyond what memory has room for are refused, and nothing happens', () => {
+    const { kernel } = boot(1)
+    const { allocator } = kernel
+    const owner = allocator.newOwner('hog')
+    while (allocator.allocPage(owner) !== 0);
+    let fired = 0
+    kernel.onTimer = () => fired++
+    let set = 0
+    while (kernel.setTimer(set + 1, 1000 + set)) set++
+    expect(set).toBe(TIMERS_A_PAGE)
+    expect(kernel.setTimer(5, 9)).toBe(true) // it has its record
+    kernel.cancelTimer(5)
+    expect(kernel.setTimer(9999, 9)).toBe(true)
+    expect(kernel.setTimer(5, 9)).toBe(false)
+    expect(fired).toBe(0)
   })
 })
 

@@ -138,12 +138,12 @@ export class HostKernel {
     return this.machine.clock.now()
   }
 
-  /** Calls onTimer(argument) at `deadline`; replaces an earlier setting for the same argument. */
-  setTimer(argument: number, deadline: number): void {
+  /** Calls onTimer(argument) at `deadline`; replaces an earlier setting for the same argument. False when memory is out: no timer. */
+  setTimer(argument: number, deadline: number): boolean {
     const cpu = Math.max(0, this.executing)
-    // Without memory for a record the timer expires at once: late work is better than none.
-    if (!this.timers.set(argument, cpu, deadline)) this.onTimer(argument)
+    if (!this.timers.set(argument, cpu, deadline)) return false
     this.programApic(cpu)
+    return true
   }
 
   cancelTimer(argument: number): void {

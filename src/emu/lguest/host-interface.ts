@@ -54,8 +54,8 @@ export interface LguestHost {
   wallTime(): { readonly seconds: number; readonly nanoseconds: number }
   /** Time stamp counter ticks a millisecond; 0 when it is no use as a clock. */
   readonly tscKhz: number
-  /** Calls Hypervisor.timerExpired(lguest) at `deadline` (ktime). Replaces the Guest's earlier timer. */
-  setTimer(lguest: number, deadline: number): void
+  /** Calls timerExpired(hv, lguest) at `deadline` (ktime). Replaces the Guest's earlier timer. False when memory is out: no timer. */
+  setTimer(lguest: number, deadline: number): boolean
   cancelTimer(lguest: number): void
   /** The running task leaves its Guest again soon after it has entered it, even when nothing else is due. */
   lookAgainSoon(): void

@@ -202,7 +202,12 @@ export function writeTimestamp(lg: Guest): void {
 /** SET_CLOCKEVENT: irq 0 in `delta` ns; 0 cancels. One shot; a new one replaces the old. */
 export function guestSetClockevent(lg: Guest, delta: number): void {
   if (delta === 0) lg.hv.host.cancelTimer(lg.address)
-  else lg.hv.host.setTimer(lg.address, lg.hv.host.ktime() + delta)
+  else armTimer(lg, lg.hv.host.ktime() + delta)
+}
+
+/** irq 0 at `deadline` (ktime). A Guest without its timer would wait for ever: when there is no memory for one it dies. */
+export function armTimer(lg: Guest, deadline: number): void {
+  if (!lg.hv.host.setTimer(lg.address, deadline)) killGuest(lg, 'out of memory allocating timer')
 }
 
 // --- traps ---------------------------------------------------------------------------------------------------------------

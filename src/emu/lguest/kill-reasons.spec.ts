@@ -154,6 +154,11 @@ const protectData: Act = (lg) => {
   host.readOnly = lg.s.mem_base + DATA_GPA
 }
 
+/** The Host has no timer left. */
+const exhaustTimers: Act = () => {
+  host.timersFull = true
+}
+
 const raiseIrq: Act = (lg) => lguestRequest(lg, lg.s.tsk, LHREQ.IRQ, [1])
 
 /** A signal brings the launcher out of read(), and it asks for a buffer of key 0. */
@@ -165,7 +170,7 @@ const getDma: Act = (lg) => {
 }
 
 const { SET_PTE, SET_PGD, SET_STACK, LGUEST_INIT, LOAD_GDT, LOAD_GDT_ENTRY, LOAD_IDT_ENTRY, SHUTDOWN } = LHCALL
-const { BIND_DMA, FLUSH_ASYNC, HALT } = LHCALL
+const { BIND_DMA, FLUSH_ASYNC, HALT, SET_CLOCKEVENT } = LHCALL
 const { CRASH, SEND_DMA } = LHCALL_ERA_A
 
 /** Reason, Guest, and what happens to it; in the order of the sources. */
@@ -216,6 +221,8 @@ const CASES: readonly (readonly [string, () => Guest, ...Act[]])[] = [
   ['Writing cr2', guestC, protectData, fault(0xffc00000)],
   ['BUG() at 0xc0001500 mm/slab.c:321', guestA, bug('mm/slab.c')],
   ['BUG() at 0xc0001500', guestA, bug('\x01')],
+  ['out of memory allocating timer', guestC, exhaustTimers, call(SET_CLOCKEVENT, 1000)],
+  ['out of memory allocating timer', newA, exhaustTimers, call(LGUEST_INIT, DATA_GPA)],
   ['bad stack segment 104', guestC, call(SET_STACK, 0x68, STACK, 1)],
   ['bad stack pages 3', guestC, call(SET_STACK, 0x69, STACK, 3)],
   ['bad IDT type 12', guestC, gate(33, 0xc)],
@@ -347,6 +354,7 @@ const COVERED_BY: Readonly<Record<string, string>> = {
   'failed to get page *': 'page-tables.spec.ts',
   'hypercall * before INIT': 'hypercalls.spec.ts',
   'out of memory allocating pte page': 'page-tables.spec.ts',
+  'out of memory allocating timer': HERE,
   'too many gdt entries *': 'segments.spec.ts',
   'unhandled trap * at * (*)': 'x86.spec.ts',
 }

@@ -73,8 +73,8 @@ export class KernelLguestHost implements LguestHost {
     const now = this.bootTime + this.kernel.ktime()
     return { seconds: Math.floor(now / NANOSECONDS), nanoseconds: Math.floor(now % NANOSECONDS) }
   }
-  setTimer(lguest: number, deadline: number): void {
-    this.kernel.setTimer(lguest, deadline)
+  setTimer(lguest: number, deadline: number): boolean {
+    return this.kernel.setTimer(lguest, deadline)
   }
   cancelTimer(lguest: number): void {
     this.kernel.cancelTimer(lguest)

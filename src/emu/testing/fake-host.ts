@@ -52,6 +52,8 @@ export class FakeHost implements LguestHost {
   readonly mmReferences: Map<number, number>
   readonly region: Map<number, number>
   readonly timers: Map<number, number>
+  /** No more timers can be had. */
+  timersFull = false
   readonly signalled: number[]
   woken: number[]
   /** Calls of lookAgainSoon. */
@@ -215,8 +217,10 @@ export class FakeHost implements LguestHost {
     return { seconds: 1_173_410_000, nanoseconds: this.now % 1e9 }
   }
 
-  setTimer(lguest: number, deadline: number): void {
+  setTimer(lguest: number, deadline: number): boolean {
+    if (this.timersFull && !this.timers.has(lguest)) return false
     this.timers.set(lguest, deadline)
+    return true
   }
 
   cancelTimer(lguest: number): void {

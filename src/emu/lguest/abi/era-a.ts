@@ -13,7 +13,7 @@ import { FLAG_IF, PAGE_PSE, PAGE_PWT, PAGE_SIZE } from '../../layout/x86.ts'
 import { CHANGED_GDT, type Guest, hex, killGuest, lguestAddressOk } from '../guest.ts'
 import { EINVAL } from '../errno.ts'
 import { CALLS } from '../hypercalls.ts'
-import { setInterrupt } from '../interrupts-and-traps.ts'
+import { armTimer, setInterrupt } from '../interrupts-and-traps.ts'
 import { bindDma, sendDma } from '../io.ts'
 import { guestPagetableClearAll } from '../page-tables.ts'
 import { RESERVE_MEM, SWITCHER_ADDR, SWITCHER_ERA_A } from '../switcher/switcher.ts'
@@ -34,7 +34,7 @@ function ticks(lg: Guest): number {
 }
 
 function armTick(lg: Guest): void {
-  lg.hv.host.setTimer(lg.address, (ticks(lg) + 1) * TICK)
+  armTimer(lg, (ticks(lg) + 1) * TICK)
 }
 
 const hypercalls: (Hypercall | undefined)[] = []
