@@ -3,11 +3,12 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 
 const KENNEL = join(import.meta.dirname, '../../bin/kennel')
 /** Milliseconds after which it counts as one that never ends. */
-const NEVER = 110_000
+const NEVER = 500_000
+vi.setConfig({ testTimeout: 2 * NEVER, hookTimeout: NEVER })
 let folder: string
 
 beforeAll(() => {
