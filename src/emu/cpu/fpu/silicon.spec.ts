@@ -20,6 +20,7 @@ import {
   Numbers,
 } from '../../testing/silicon/fpu-cases.ts'
 import { fpuDifferences } from '../../testing/silicon/fpu-differences.ts'
+import { settle, type Settled } from '../../testing/silicon/settle.ts'
 
 const RECORDING = join(import.meta.dirname, '../../testing/silicon/recorded/fpu.bin')
 const ORACLE = join(import.meta.dirname, '../../../../guests/silicon/fpu-oracle.c')
@@ -34,16 +35,21 @@ function casesOf(seed: number, perForm: number): Uint8Array[] {
   return fpuForms().flatMap((form) => Array.from({ length: perForm }, () => fpuCase(form, numbers)))
 }
 
-/** Runs cases on the processor; undefined where that cannot be done. */
-function askSilicon(cases: readonly Uint8Array[]): Uint8Array[] | undefined {
+type Ask = (cases: readonly Uint8Array[]) => Uint8Array[]
+
+/** Builds the oracle and hands over a function that runs cases on the processor; undefined where that cannot be done. */
+function withSilicon<T>(use: (ask: Ask) => T): T | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'kennel-fpu-'))
   try {
     const program = join(folder, 'fpu-oracle')
     const flags = '-m32 -O1 -nostdlib -ffreestanding -static -fno-pie -no-pie -fno-stack-protector'.split(' ')
     if (spawnSync('gcc', [...flags, '-o', program, ORACLE]).status !== 0) return undefined
-    const result = spawnSync(program, { input: Buffer.concat(cases), maxBuffer: 1 << 30 })
-    if (result.stdout === null || result.stdout.length !== cases.length * CASE_SIZE) return undefined
-    return split(new Uint8Array(result.stdout))
+    if (spawnSync(program, { input: new Uint8Array(0) }).status !== 0) return undefined
+    return use((cases) => {
+      const { stdout, status } = spawnSync(program, { input: Buffer.concat(cases), maxBuffer: 1 << 30 })
+      if (status !== 0 || stdout.length !== cases.length * CASE_SIZE) throw new Error('the FPU oracle died')
+      return split(new Uint8Array(stdout))
+    })
   } finally {
     rmSync(folder, { recursive: true })
   }
@@ -58,32 +64,38 @@ function mix(cases: readonly Uint8Array[], others: readonly Uint8Array[]): Uint8
   return cases.map((input, i) => input.map((byte, j) => byte ^ others[i][j]))
 }
 
-function compareAll(cases: readonly Uint8Array[], silicon: readonly Uint8Array[]): string[] {
-  const interpreter = new FpuInterpreter()
-  return cases.flatMap((input, i) => {
-    const form = formName(formOf(input))
-    return fpuDifferences(input, interpreter.run(input), silicon[i]).map((text) => `${form}, case ${i}: ${text}`)
-  })
+const interpreter = new FpuInterpreter()
+
+function compare(input: Uint8Array, silicon: Uint8Array): string[] {
+  return fpuDifferences(input, interpreter.run(input), silicon)
+}
+
+function inWords(cases: readonly Uint8Array[], differences: Settled<Uint8Array>['differences']): string[] {
+  return differences.flatMap(({ index, lines }) =>
+    lines.map((text) => `${formName(formOf(cases[index]))}, case ${index}: ${text}`),
+  )
 }
 
 describe('x87', () => {
   it('does what silicon did', () => {
     const cases = casesOf(RECORDED_SEED, RECORDED_PER_FORM)
     if (process.env['KENNEL_RECORD_FPU'] !== undefined) {
-      const answers = askSilicon(cases)
-      if (answers === undefined) throw new Error('no 32-bit program can be built or run here')
-      writeFileSync(RECORDING, deflateRawSync(Buffer.concat(mix(cases, answers)), { level: 9 }))
+      const settled = withSilicon((ask) => settle(cases, ask, compare))
+      if (settled === undefined) throw new Error('no 32-bit program can be built or run here')
+      writeFileSync(RECORDING, deflateRawSync(Buffer.concat(mix(cases, settled.answers)), { level: 9 }))
     }
     expect(existsSync(RECORDING)).toBe(true)
     const recorded = split(new Uint8Array(inflateRawSync(readFileSync(RECORDING))))
     expect(recorded).toHaveLength(cases.length)
-    expect(compareAll(cases, mix(cases, recorded))).toEqual([])
+    const answers = mix(cases, recorded)
+    const differences = cases.map((input, index) => ({ index, lines: compare(input, answers[index]) }))
+    expect(inWords(cases, differences)).toEqual([])
   })
 
   it('does what the silicon at hand does', (context) => {
     const cases = casesOf(LIVE_SEED, LIVE_PER_FORM)
-    const answers = askSilicon(cases)
-    if (answers === undefined) return context.skip('no 32-bit program can be built or run here')
-    expect(compareAll(cases, answers)).toEqual([])
+    const settled = withSilicon((ask) => settle(cases, ask, compare))
+    if (settled === undefined) return context.skip('no 32-bit program can be built or run here')
+    expect(inWords(cases, settled.differences)).toEqual([])
   })
 })

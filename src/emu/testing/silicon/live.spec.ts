@@ -9,7 +9,8 @@ import { forms } from './forms.ts'
 import { generateCases, variantsOf } from './generate.ts'
 import { InterpreterSubject } from './interpreter.ts'
 import { startOracle } from './native.ts'
-import { findDifferences } from './report.ts'
+import { describeFailure, differencesOf } from './report.ts'
+import { settle } from './settle.ts'
 import { vendorHere } from './vendor.ts'
 
 const oracle = startOracle()
@@ -35,8 +36,13 @@ if (typeof oracle === 'string') {
         const cases = batch.flatMap((form) =>
           variantsOf(form).flatMap((variant) => generateCases(form, variant, oracle.selectors, casesPerGroup, seed)),
         )
-        const results = oracle.run(cases.map(({ test }) => test))
-        expect(findDifferences(subject, cases, results, 10, vendor).join('\n')).toBe('')
+        const { differences } = settle(
+          cases,
+          (made) => oracle.run(made.map(({ test }) => test)),
+          (made, result) => differencesOf(subject, made, result, vendor),
+        )
+        const described = differences.slice(0, 10).map(({ index, lines }) => describeFailure(cases[index], lines))
+        expect(described.join('\n'), `${differences.length} differences`).toBe('')
       })
     }
   })

@@ -11,23 +11,34 @@ export interface Subject {
 }
 
 /**
- * At most `limit` failures, each a paragraph: the form, the case, what differs. Empty when all agree.
- * `vendor`: whose processor made the results, as CPUID names it.
+ * What differs in one case, a line each; empty when all agrees. `vendor`: whose processor made the result, as CPUID names it.
  */
+export function differencesOf(
+  subject: Subject,
+  made: GeneratedCase,
+  expected: TestResult,
+  vendor = RECORDED_VENDOR,
+): string[] {
+  if (vendor !== RECORDED_VENDOR && differsByVendor(made, expected)) return []
+  return differences(expected, subject.run(made.test), ignoredFlags(made, expected))
+}
+
+/** A failure as a paragraph: the form, the case, what differs. */
+export function describeFailure(made: GeneratedCase, lines: readonly string[]): string {
+  return [groupName(made), describeCase(made.test), ...lines].join('\n  ')
+}
+
+/** At most `limit` failures, described. Empty when all cases agree. */
 export function findDifferences(
   subject: Subject,
   cases: readonly GeneratedCase[],
   results: readonly TestResult[],
   limit = 10,
-  vendor = RECORDED_VENDOR,
 ): string[] {
   const found: string[] = []
   for (let i = 0; i < cases.length && found.length < limit; i++) {
-    const made = cases[i] as GeneratedCase
-    const expected = results[i] as TestResult
-    if (vendor !== RECORDED_VENDOR && differsByVendor(made, expected)) continue
-    const lines = differences(expected, subject.run(made.test), ignoredFlags(made, expected))
-    if (lines.length > 0) found.push([groupName(made), describeCase(made.test), ...lines].join('\n  '))
+    const lines = differencesOf(subject, cases[i], results[i])
+    if (lines.length > 0) found.push(describeFailure(cases[i], lines))
   }
   return found
 }
