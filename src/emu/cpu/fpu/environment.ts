@@ -22,7 +22,7 @@ import {
   S_MXCSR,
   S_XMM,
 } from '../../layout/cpu-state.ts'
-import { CR0_MP, CR0_TS, EAX, TRAP_GP, TRAP_MF, TRAP_NM } from '../../layout/x86.ts'
+import { CR0_MP, CR0_TS, EAX, TRAP_GP, TRAP_MF, TRAP_NM, TRAP_UD } from '../../layout/x86.ts'
 import { probeWrite, readMem16, readMem32, readMem8, writeMem16, writeMem32 } from '../../mmu/access.ts'
 import { raiseFault, raiseFaultWithCode } from '../../mmu/fault.ts'
 import type { Handler, Insn } from '../insn.ts'
@@ -209,6 +209,7 @@ export const frstor: Handler = (cpu, insn) => {
 // --- FXSAVE, FXRSTOR ---------------------------------------------------------------------------------------------------------
 
 function fxOperand(cpu: CpuState, insn: Insn, write: boolean): number {
+  if (insn.mod === 3) raiseFault(cpu, TRAP_UD)
   beginNoWait(cpu)
   const linear = segLinear(cpu, insn.seg, effectiveAddress(cpu, insn), FXSAVE_SIZE, write)
   if ((linear & 15) !== 0) raiseFaultWithCode(cpu, TRAP_GP, 0)

@@ -146,6 +146,13 @@ describe('x87 and the system', () => {
     expect(vector()).toBe(13)
   })
 
+  it('has FXSAVE and FXRSTOR for memory only: a register is #UD', () => {
+    for (const modrm of [0xc1, 0xc9]) {
+      execute(0x0f, 0xae, modrm)
+      expect(vector()).toBe(6)
+    }
+  })
+
   it('stores environments of 14 and 28 bytes', () => {
     execute(0xd9, 0xe8, 0x66, ...at(0xd9, 6, DATA), ...at(0xd9, 6, DATA + 32))
     const { phys } = driver.mem
