@@ -215,6 +215,8 @@ export class CpuState {
   tlbFillCount = 0
   readonly tlbGlobalFills = new Int32Array(TLB_FILL_LIMIT)
   tlbGlobalFillCount = 0
+  /** For each page-directory entry: 1 when a page of 4 MiB has been entered into the TLB there (mmu/tlb.ts, invalidatePage). */
+  readonly bigPages = new Uint8Array(1024)
   /** Changes whenever the meaning of linear addresses for instruction fetch may have changed. */
   fetchGeneration = 0
 

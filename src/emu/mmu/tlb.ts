@@ -75,9 +75,16 @@ export function flushTlbAll(cpu: CpuState): void {
   cpu.tlbGlobalFillCount = 0
 }
 
-/** INVLPG: drops the page of `linear`, global or not. */
+const PAGES_4M = 1024
+
+/** INVLPG: drops the page of `linear`, global or not: all of it when it is one of 4 MiB (manual 3A, 4.10.4.1). */
 export function invalidatePage(cpu: CpuState, linear: number): void {
-  dropPage(cpu, linear >>> 12)
+  const directory = linear >>> 22
+  if (cpu.bigPages[directory] === 0) dropPage(cpu, linear >>> 12)
+  else {
+    cpu.bigPages[directory] = 0
+    for (let page = directory * PAGES_4M; page < (directory + 1) * PAGES_4M; page++) dropPage(cpu, page)
+  }
   cpu.refetch()
 }
 

@@ -232,6 +232,15 @@ describe('4 MiB pages', () => {
     expect(rights(BIG_PDE)).toBe(FLAGS | PAGE_ACCESSED | PAGE_DIRTY)
   })
 
+  it('INVLPG drops all of the page, wherever in it its operand is', () => {
+    startBig(BIG_FRAME | FLAGS, CR4_PSE)
+    driver.set({ ebx: BIG_PAGE + 0x2_3454 })
+    expect(machine.attempt(WRITE)).toBe('ok')
+    driver.write32(BIG_PDE, 0)
+    expect(machine.attempt(READ)).toBe('ok')
+    expect(machine.attempt(`invlpg [${BIG_PAGE + 0x3f_f000}]\n mov eax, [ebx]`)).toBe('#PF(0)')
+  })
+
   it('without CR4.PSE: bit 7 means nothing', () => {
     startBig(TEST_TABLE | FLAGS, 0)
     driver.set({ ebx: BIG_PAGE })

@@ -75,6 +75,7 @@ export function translate(cpu: CpuState, linear: number, access: number, user: b
     if (marked !== pde) mem.phys.write32(pdeAddress, marked)
     hpa = ((pde & 0xffc00000) >>> 0) + (linear & 0x3fffff)
     global = (pde & PAGE_GLOBAL) !== 0
+    cpu.bigPages[linear >>> 22] = 1
   } else {
     const pteAddress = ((pde & 0xfffff000) >>> 0) + (((linear >>> 12) & 0x3ff) << 2)
     const pte = readEntry(mem, pteAddress)
