@@ -4,7 +4,8 @@
  * not touch it; writes to the page do, by 64-byte granules: a write beside code costs a slow write, a write into code
  * drops the page's blocks. Dropping empties a block's list, so a block that modifies itself ends after the instruction.
  *
- * An instruction that crosses a page depends on two mappings and is decoded each time.
+ * An instruction that crosses a page is a block of its own and belongs to both pages: a write to either drops it, and it is used
+ * again only where both are mapped as they were.
  */
 import type { CpuState } from '../layout/cpu-state.ts'
 import { S_CPL, S_EIP, S_SEG_BASE } from '../layout/cpu-state.ts'
@@ -20,6 +21,8 @@ export interface Block {
   readonly insns: Insn[]
   /** Bytes of all instructions. */
   bytes: number
+  /** Where the second page begins in RAM when its one instruction crosses into it, else -1. */
+  readonly second: number
   /** Where control went last time, and the block there: valid while the generation is the CPU's. */
   nextLinear: number
   nextGeneration: number
@@ -35,6 +38,8 @@ interface CodePage {
   readonly blocks16: (Block | undefined)[]
   /** The same blocks one after the other: the arrays above are mostly holes. */
   readonly all: Block[]
+  /** Instructions that cross into this page from another, whose blocks they are. */
+  readonly entering: Set<Block>
   /** One byte a 64-byte granule: some block has bytes there. */
   readonly granules: Uint8Array
 }
@@ -63,7 +68,7 @@ export class CodeCache {
     const page = this.pages[hpa >>> 12]
     if (page) {
       const block = (cpu.code32 ? page.blocks32 : page.blocks16)[hpa & 0xfff]
-      if (block) return block
+      if (block && (block.second < 0 || stillCrosses(cpu, linear, block))) return block
     }
     return this.build(cpu, linear, hpa)
   }
@@ -72,7 +77,7 @@ export class CodeCache {
     const insns: Insn[] = []
     const pageEnd = (hpa | 0xfff) + 1
     let at = hpa
-    let uncached = false
+    let second = -1
     while (insns.length < MAX_INSNS && at < pageEnd) {
       let decoded: Decoded
       try {
@@ -83,18 +88,19 @@ export class CodeCache {
         if (end !== PAGE_END) throw end
         if (insns.length > 0) break
         decoded = this.decodeCrossing(cpu, linear, at, pageEnd)
-        uncached = true
+        second = translateExec(cpu, ((linear | 0xfff) + 1) | 0)
       }
       insns.push(decoded.insn)
       decoded.insn.back = hpa - at
       at += decoded.insn.length
-      if (decoded.endsBlock || uncached) break
+      if (decoded.endsBlock || second >= 0) break
     }
     const last = insns[insns.length - 1]
     last.back = last.length
     const block: Block = {
       insns,
       bytes: at - hpa,
+      second,
       nextLinear: -1,
       nextGeneration: -1,
       next: null,
@@ -102,22 +108,39 @@ export class CodeCache {
       otherGeneration: -1,
       other: null,
     }
-    if (!uncached) this.enter(cpu, hpa, at, block)
+    this.enter(cpu, hpa, Math.min(at, pageEnd), block)
     return block
   }
 
-  private enter(cpu: CpuState, hpa: number, end: number, block: Block): void {
+  /** The page at `hpa`, from now on one with code in the bytes up to `end`. */
+  private codePage(hpa: number, end: number): CodePage {
     const number = hpa >>> 12
     let page = this.pages[number]
     if (!page) {
-      page = { blocks32: [], blocks16: [], all: [], granules: new Uint8Array(64) }
+      page = { blocks32: [], blocks16: [], all: [], entering: new Set(), granules: new Uint8Array(64) }
       this.pages[number] = page
       this.mem.phys.codePages[number] = 1
       protectCodePage(this.mem, hpa)
     }
     for (let g = (hpa & 0xfff) >>> 6; g <= ((end - 1) & 0xfff) >>> 6; g++) page.granules[g] = 1
-    ;(cpu.code32 ? page.blocks32 : page.blocks16)[hpa & 0xfff] = block
+    return page
+  }
+
+  private enter(cpu: CpuState, hpa: number, end: number, block: Block): void {
+    const page = this.codePage(hpa, end)
+    const blocks = cpu.code32 ? page.blocks32 : page.blocks16
+    const before = blocks[hpa & 0xfff]
+    blocks[hpa & 0xfff] = block
     page.all.push(block)
+    if (before) this.forget(page, before)
+    if (block.second >= 0) this.codePage(block.second, block.second + block.bytes - (end - hpa)).entering.add(block)
+  }
+
+  /** Takes back a crossing instruction that led into another second page, or one that has been written. */
+  private forget(page: CodePage, block: Block): void {
+    block.insns.length = 0
+    page.all.splice(page.all.indexOf(block), 1)
+    this.pages[block.second >>> 12]?.entering.delete(block)
   }
 
   private decodeAt(cpu: CpuState, hpa: number, pageEnd: number): Decoded {
@@ -137,7 +160,7 @@ export class CodeCache {
     const read = (n: number): number => {
       if (n < inFirst) return phys.read8(hpa + n)
       if (second < 0) second = translateExec(cpu, (linear + inFirst) | 0)
-      if (second >= this.mem.ramSize) return 0xff
+      if (second >= this.mem.ramSize) raiseFault(cpu, TRAP_UD)
       return phys.read8(second + n - inFirst)
     }
     try {
@@ -157,10 +180,19 @@ export class CodeCache {
     const page = this.pages[number]
     if (!page) return
     this.invalidations++
-    for (const block of page.all) block.insns.length = 0
+    for (const block of page.all) {
+      block.insns.length = 0
+      if (block.second >= 0) this.pages[block.second >>> 12]?.entering.delete(block)
+    }
+    for (const block of page.entering) block.insns.length = 0
     this.pages[number] = undefined
     this.mem.phys.codePages[number] = 0
   }
+}
+
+/** Whether a crossing instruction is as it was: neither page written, the second one mapped as then. Raises #PF. */
+function stillCrosses(cpu: CpuState, linear: number, { insns, second }: Block): boolean {
+  return insns.length !== 0 && translateExec(cpu, ((linear | 0xfff) + 1) | 0) === second
 }
 
 /** A GATE remembers where it is. */
