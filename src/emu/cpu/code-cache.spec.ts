@@ -6,7 +6,8 @@ import { Machine } from '../machine/machine.ts'
 import { VirtualClock } from '../machine/clock.ts'
 import { assemble } from '../asm/assembler.ts'
 import { flushTlbAll } from '../mmu/tlb.ts'
-import { CODE, CpuDriver, PAGE_DIRECTORY } from '../testing/cpu-driver.ts'
+import { CODE, CpuDriver, DATA, PAGE_DIRECTORY } from '../testing/cpu-driver.ts'
+import { CODE_SELECTOR, FREE, ProtectedMode } from '../testing/protected-mode.ts'
 
 const driver = new CpuDriver()
 
@@ -127,5 +128,25 @@ describe('an instruction over the end of a page', () => {
     driver.set({ ecx: 6 })
     driver.runToHalt(10_000)
     expect(driver.get('esi')).toBe(6 * 0x01010101 + 3 * 0x100)
+  })
+})
+
+describe('the same address', () => {
+  it('is decoded by the D bit of the segment it is reached through', () => {
+    const machine = new ProtectedMode()
+    const pointer = DATA
+    const target = CODE + 0x100
+    machine.descriptor(FREE, { kind: 'code', big: false })
+    machine.driver.load(`jmp far [${pointer}]`)
+    machine.driver.loadBytes([0xb8, 1, 0, 0x40, 0x90, 0xf4], target) // MOV EAX, imm32 or MOV AX, imm16; INC AX
+    machine.driver.write32(pointer, target)
+    const jump = (selector: number): number => {
+      machine.enter(0)
+      machine.driver.eip = CODE
+      machine.driver.write32(pointer + 4, selector)
+      machine.driver.run(2)
+      return machine.driver.eip - target
+    }
+    expect([jump(CODE_SELECTOR[0]), jump(FREE), jump(CODE_SELECTOR[0])]).toEqual([5, 3, 5])
   })
 })

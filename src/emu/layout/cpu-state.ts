@@ -260,8 +260,15 @@ export class CpuState {
     if (flat && (attr & ATTR_CODE) !== 0) fast = (attr & ATTR_RW) !== 0 ? 1 : 0
     else if (flat && (attr & ATTR_DC) === 0) fast = (attr & ATTR_RW) !== 0 ? 3 : 1
     this.segFast[seg] = fast
-    if (seg === CS) this.code32 = (attr & ATTR_BIG) !== 0
+    if (seg === CS) this.setCode32((attr & ATTR_BIG) !== 0)
     else if (seg === SS) this.stack32 = (attr & ATTR_BIG) !== 0
+  }
+
+  /** The same bytes are other instructions when CS.D changes. */
+  private setCode32(code32: boolean): void {
+    if (code32 === this.code32) return
+    this.code32 = code32
+    this.refetch()
   }
 
   /** Rebuilds every cache from the state block: after a reset, and when state was loaded from elsewhere. */
