@@ -108,8 +108,6 @@ export const PENDING_NMI = 2
 /** A #DB trap is due after the instruction: TF was set when it began (then DR6.BS is set too), or it met a data or port
  *  breakpoint (then DR6 has the breakpoint's bit). A fault in the instruction cancels it. */
 export const PENDING_STEP = 4
-/** The local APIC received INIT. */
-export const PENDING_INIT = 8
 /** DR7 has an instruction breakpoint on: ask checkInstructionBreakpoint before every instruction. Stays set while it is. */
 export const PENDING_BREAKPOINT = 16
 

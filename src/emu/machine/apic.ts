@@ -4,9 +4,10 @@
  * the Host kernel, which is TypeScript, uses the methods behind them.
  *
  * The timer counts nanoseconds of the machine's clock (1 GHz, divided as the divide register says): one-shot, periodic, or until a
- * deadline. There is no I/O APIC: nothing but the timer and the CPUs themselves interrupts.
+ * deadline. There is no I/O APIC: nothing but the timer and the CPUs themselves interrupts. INIT, start-up and SMI messages do nothing: a
+ * CPU begins in protected mode (ARCHITECTURE.md), so there is nothing they could lead to.
  */
-import { PENDING_INTR, PENDING_NMI, PENDING_INIT } from '../layout/cpu-state.ts'
+import { PENDING_INTR, PENDING_NMI } from '../layout/cpu-state.ts'
 import { APIC_STATE_OFFSET, ApicState, type ApicStateView } from '../layout/apic-state.ts'
 import type { Cpu } from '../cpu/cpu.ts'
 import type { Clock } from './clock.ts'
@@ -45,7 +46,6 @@ const ERROR_ILLEGAL_VECTOR = 0x40
 const DELIVERY_FIXED = 0
 const DELIVERY_LOWEST = 1
 const DELIVERY_NMI = 4
-const DELIVERY_INIT = 5
 
 export class LocalApic {
   readonly cpu: Cpu
@@ -191,7 +191,6 @@ export class LocalApic {
     for (const apic of targets) {
       if (mode === DELIVERY_FIXED || mode === DELIVERY_LOWEST) apic.request(low & 0xff)
       else if (mode === DELIVERY_NMI) apic.sendNmi()
-      else if (mode === DELIVERY_INIT) apic.cpu.setPending(PENDING_INIT)
     }
   }
 

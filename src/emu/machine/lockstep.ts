@@ -8,7 +8,7 @@
  * a round; the next slice takes up exactly there.
  */
 import { run } from '../cpu/run.ts'
-import { PENDING_INIT, PENDING_INTR, PENDING_NMI, S_EFLAGS, S_HALTED, S_PENDING } from '../layout/cpu-state.ts'
+import { PENDING_INTR, PENDING_NMI, S_EFLAGS, S_HALTED, S_NMI_BLOCKED, S_PENDING } from '../layout/cpu-state.ts'
 import { FLAG_IF } from '../layout/x86.ts'
 import type { Cpu } from '../cpu/cpu.ts'
 import { VirtualClock } from './clock.ts'
@@ -96,6 +96,6 @@ export class LockstepExecutor {
 export function canRun(cpu: Cpu): boolean {
   const { st } = cpu
   if (st[S_HALTED] === 0) return true
-  if ((st[S_PENDING] & (PENDING_NMI | PENDING_INIT)) !== 0) return true
+  if ((st[S_PENDING] & PENDING_NMI) !== 0 && st[S_NMI_BLOCKED] === 0) return true
   return (st[S_PENDING] & PENDING_INTR) !== 0 && (st[S_EFLAGS] & FLAG_IF) !== 0
 }

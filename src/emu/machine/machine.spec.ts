@@ -1,7 +1,15 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { assemble } from '../asm/assembler.ts'
 import { EAX, EBX, ECX, EDX, ESP } from '../layout/x86.ts'
-import { S_IDT_BASE, S_IDT_LIMIT, S_GDT_BASE, S_GDT_LIMIT, S_SEG_SELECTOR, S_HALTED } from '../layout/cpu-state.ts'
+import {
+  S_IDT_BASE,
+  S_IDT_LIMIT,
+  S_GDT_BASE,
+  S_GDT_LIMIT,
+  S_SEG_SELECTOR,
+  S_HALTED,
+  S_NMI_BLOCKED,
+} from '../layout/cpu-state.ts'
 import { MIB } from '../layout/memory.ts'
 import { APIC_BASE } from './apic.ts'
 import { VirtualClock, WallClock } from './clock.ts'
@@ -90,6 +98,27 @@ describe('lockstep', () => {
     executor.runSlice(300)
     expect(machine.cpus[1].r[EAX]).toBe(100)
     expect(machine.cpus[0].fields.retired).toBe(300)
+  })
+
+  it('sleeps on when a CPU halted in its NMI handler gets another NMI, and wakes by an interrupt', () => {
+    const machine = machineWith(1, 'all: sti\n wait: hlt\n jmp wait')
+    const cpu = machine.cpus[0]
+    cpu.st[S_NMI_BLOCKED] = 1
+    const executor = new LockstepExecutor(machine, 10)
+    machine.apics[0].sendNmi()
+    expect(executor.runSlice(100)).toEqual({ kind: 'idle', alarm: Infinity })
+    machine.apics[0].request(0x50)
+    expect(executor.runSlice(100)).toEqual({ kind: 'idle', alarm: Infinity })
+    // The handler's IRET ended the blocking, too.
+    expect([counted(machine, 0x50), counted(machine, 2)]).toEqual([1, 1])
+  })
+
+  it('has no INIT: a CPU that sleeps sleeps on', () => {
+    const machine = machineWith(1, 'all: hlt\n jmp all')
+    const executor = new LockstepExecutor(machine, 10)
+    expect(executor.runSlice(100).kind).toBe('idle')
+    machine.apics[0].write(0x300, 0x40500)
+    expect(executor.runSlice(100).kind).toBe('idle')
   })
 
   it('skips the time when all CPUs sleep', () => {
