@@ -41,8 +41,29 @@ async function main(args: readonly string[]): Promise<number> {
   return EXIT_USAGE
 }
 
+/** A reader that goes away is no reason to fail; a full disk is. `run` has its own answer on standard output. */
+function watchOutputs(command: string | undefined): void {
+  process.stderr.on('error', () => {})
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE' || command === 'run') return
+    say(`standard output takes no more: ${error.message}`)
+    process.exitCode = EXIT_FAULT
+  })
+}
+
+/** bin/kennel waits for this process. When it is killed outright this one ends as if it had been asked to. */
+function endWithParent(): void {
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))
+  // The channel alone is no reason to stay.
+  process.channel?.unref()
+}
+
+const args = process.argv.slice(2)
+watchOutputs(args[0])
+endWithParent()
 try {
-  process.exitCode = await main(process.argv.slice(2))
+  const status = await main(args)
+  process.exitCode ??= status
 } catch (error) {
   if (error instanceof HostPanic || error instanceof MachineCheck) say(`the emulated host stopped: ${error.message}`)
   else say(`a fault of Kennel's own: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)

@@ -50,6 +50,11 @@ export class ConsoleOutput {
     return this.pending >= PENDING_LIMIT
   }
 
+  /** Everything written has been taken. */
+  get empty(): boolean {
+    return this.pending === 0
+  }
+
   /** Bytes as they come. */
   plain(): ConsoleSink {
     return { write: (bytes) => this.send(bytes), room: () => this.room() }

@@ -96,6 +96,7 @@ export const consoleCommand = remote(async (client, args) => {
       resolve(status)
     }
     client.onClose = () => finish(EXIT_FAULT)
+    process.stdout.on('error', () => finish(0))
     client.on('guest', ({ id, state, reason }) => {
       if (id !== guest.id || !['stopped', 'crashed'].includes(state)) return
       if (state === 'crashed') say(`${guest.config.name} crashed: ${reason ?? ''}`)

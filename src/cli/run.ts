@@ -2,20 +2,22 @@
  * `kennel run`: one computer, its guests, and this terminal. The computer runs in short turns between which input, output and signals are
  * looked at; while all its CPUs are halted nothing runs at all.
  */
-import { writeFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Computer, type GuestExit, type RunningGuest, UnusableImageError } from '../emu/index.ts'
 import { builtinPup } from '../engine/builtin.ts'
 import { EngineError } from '../engine/errors.ts'
 import { FileDisk } from '../engine/file-disk.ts'
 import { parseRunArguments, type RunArguments } from './arguments.ts'
 import { readUserFile } from './user-file.ts'
-import { EXIT_GUEST, EXIT_POWEROFF, EXIT_TIMEOUT, EXIT_USAGE, say, UsageError } from './messages.ts'
+import { EXIT_FAULT, EXIT_GUEST, EXIT_POWEROFF, EXIT_TIMEOUT, EXIT_USAGE, say, UsageError } from './messages.ts'
 import { ConsoleOutput } from './output.ts'
-import { runStatistics } from './run-statistics.ts'
+import { type RunStatistics, runStatistics, StatisticsFile } from './run-statistics.ts'
 import { Terminal } from './terminal.ts'
 
 /** How long the computer runs before the rest of the process has its turn. */
 const TURN_MS = 8
+/** How long the reader of standard output may take for the rest, when the run was ended from outside. */
+const DELIVERY_MS = 1000
 const NANOSECONDS_PER_MS = 1_000_000
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
@@ -25,6 +27,8 @@ type RunEnd =
   | { readonly kind: 'timeout' }
   /** The user left, or nobody reads the output any more. */
   | { readonly kind: 'left' }
+  /** Standard output takes no more, and not because its reader went away. */
+  | { readonly kind: 'output'; readonly problem: string }
   /** Somebody wants this process to end. */
   | { readonly kind: 'signal'; readonly signal: NodeJS.Signals }
 
@@ -41,6 +45,7 @@ class Run {
   private readonly started: number
   private end: RunEnd | undefined
   private wake: (() => void) | undefined
+  private readonly onSignal = (signal: NodeJS.Signals): void => this.finish({ kind: 'signal', signal })
 
   constructor(args: RunArguments) {
     this.args = args
@@ -62,54 +67,82 @@ class Run {
 
   async run(): Promise<number> {
     const { args } = this
-    process.stdout.on('error', () => this.finish({ kind: 'left' }))
+    process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+      this.finish(error.code === 'EPIPE' ? { kind: 'left' } : { kind: 'output', problem: error.message }),
+    )
     this.output.onRoom = () => {
       for (const guest of this.running.values()) guest.drained()
       this.wake?.()
     }
     this.startGuests()
+    const statistics = args.stats === undefined ? undefined : new StatisticsFile(args.stats)
     const timer =
       args.timeout === undefined ? undefined : setTimeout(() => this.finish({ kind: 'timeout' }), args.timeout * 1000)
-    // A repeatable run must not depend on when its input arrives.
-    if (args.deterministic && !this.terminal.interactive) await this.typeAll()
-    else
-      this.terminal.open(
-        (bytes) => this.type(bytes),
-        () => this.finish({ kind: 'left' }),
-      )
     // A guest may wait for ever, even when nothing can be typed any more.
     const alive = setInterval(() => {}, 2 ** 30)
-    for (const signal of SIGNALS) process.once(signal, () => this.finish({ kind: 'signal', signal }))
+    // Not once: a terminal's ^C comes from there and from bin/kennel, and the second would end us in the middle.
+    for (const signal of SIGNALS) process.on(signal, this.onSignal)
     try {
+      await this.listen()
       while (this.end === undefined) await this.turn()
+      for (const endLine of this.lineEnds.values()) endLine()
+      await this.deliver()
+    } catch (error) {
+      statistics?.write(this.statistics('fault', error instanceof Error ? error.message : String(error)))
+      throw error
     } finally {
       clearTimeout(timer)
       clearInterval(alive)
-      for (const signal of SIGNALS) process.removeAllListeners(signal)
       this.terminal.close()
       for (const disk of this.disks) disk.close()
     }
-    for (const endLine of this.lineEnds.values()) endLine()
-    if (this.end.kind !== 'signal') await this.output.drained()
-    return this.report(this.end)
+    const status = this.report(this.end, statistics)
+    for (const signal of SIGNALS) process.off(signal, this.onSignal)
+    // Terminal and disks are as they should be: now what the signal does by itself.
+    if (this.end.kind === 'signal') process.kill(process.pid, this.end.signal)
+    // What nobody reads would hold the process.
+    if (!this.output.empty) process.exit(status)
+    return status
   }
 
+  /** The first end counts; but when the guests are over, their output may still be waiting for its reader. */
   private finish(end: RunEnd): void {
-    this.end ??= end
+    if (this.end === undefined || (this.end.kind === 'guests' && end.kind !== 'left')) this.end = end
     this.wake?.()
+  }
+
+  /** Begins to take input. A repeatable run must not depend on when it arrives, so it has all of it first. */
+  private async listen(): Promise<void> {
+    if (this.args.deterministic && !this.terminal.interactive) {
+      const bytes = await this.unlessOver(this.terminal.readAll())
+      if (bytes !== undefined) this.type(bytes)
+      return
+    }
+    this.terminal.open(
+      (bytes) => this.type(bytes),
+      () => this.finish({ kind: 'left' }),
+    )
+  }
+
+  /** Waits for `work`, or for another end of the run. */
+  private async unlessOver<T>(work: Promise<T>): Promise<T | undefined> {
+    const over = new Promise<undefined>((resolve) => (this.wake = () => resolve(undefined)))
+    const result = await Promise.race([work, over])
+    this.wake = undefined
+    return result
+  }
+
+  /** Lets standard output's reader have what it has not taken; not for ever, when nobody wants the run any more. */
+  private async deliver(): Promise<void> {
+    const drained = this.output.drained()
+    if (this.end?.kind === 'guests') await this.unlessOver(drained)
+    if (this.end?.kind === 'guests' || this.end?.kind === 'signal') return
+    await Promise.race([drained, delay(DELIVERY_MS, undefined, { ref: false })])
   }
 
   private type(bytes: Uint8Array): void {
     for (const guest of this.running.values()) guest.type(bytes)
     this.wake?.()
-  }
-
-  /** Types what there is on standard input up to its end, unless the run is over before that. */
-  private async typeAll(): Promise<void> {
-    const over = new Promise<undefined>((resolve) => (this.wake = () => resolve(undefined)))
-    const bytes = await Promise.race([this.terminal.readAll(), over])
-    this.wake = undefined
-    if (bytes !== undefined) this.type(bytes)
   }
 
   private startGuests(): void {
@@ -149,7 +182,7 @@ class Run {
 
   /** Runs the computer for a turn, then waits until there is more for it to do. */
   private async turn(): Promise<void> {
-    if (this.args.deterministic && this.output.full) await this.output.drained()
+    if (this.args.deterministic && this.output.full) await this.unlessOver(this.output.drained())
     const until = performance.now() + TURN_MS
     const outcome = this.computer.run(() => this.end === undefined && performance.now() < until)
     if (outcome.kind !== 'idle') return new Promise((resolve) => setImmediate(resolve))
@@ -166,35 +199,38 @@ class Run {
     this.wake = undefined
   }
 
-  private report(end: RunEnd): number {
-    const { args } = this
-    const exits = [...this.exits.entries()]
-    const bad = exits.find(([, exit]) => exit.kind !== 'poweroff')
-    const seconds = (performance.now() - this.started) / 1000
-    if (args.stats !== undefined) {
-      const reason = end.kind === 'guests' ? (bad?.[1].kind ?? 'poweroff') : end.kind
-      const detail = end.kind === 'guests' ? (bad?.[1].reason ?? 'powered off') : ''
-      writeStatistics(args.stats, runStatistics(this.computer, seconds, { reason, detail }))
+  private statistics(reason: string, detail: string): RunStatistics {
+    return runStatistics(this.computer, (performance.now() - this.started) / 1000, { reason, detail })
+  }
+
+  /** Says and writes how it ended; the exit status. */
+  private report(end: RunEnd, file: StatisticsFile | undefined): number {
+    const bad = [...this.exits.values()].find(({ kind }) => kind !== 'poweroff')
+    let status = end.kind === 'guests' && bad !== undefined ? EXIT_GUEST : EXIT_POWEROFF
+    const statistics =
+      end.kind === 'guests'
+        ? this.statistics(bad?.kind ?? 'poweroff', bad?.reason ?? 'powered off')
+        : this.statistics(end.kind, end.kind === 'output' ? end.problem : '')
+    if (file?.write(statistics) === false) status = EXIT_FAULT
+    if (end.kind === 'output') {
+      say(`standard output takes no more: ${end.problem}`)
+      status = EXIT_FAULT
     }
-    // Terminal and disks are as they should be: now what the signal does by itself.
-    if (end.kind === 'signal') process.kill(process.pid, end.signal)
     if (end.kind === 'timeout') {
-      say(`the timeout of ${args.timeout} s has passed; the guest was still running`)
-      return EXIT_TIMEOUT
+      say(`the timeout of ${this.args.timeout} s has passed; ${this.unfinished()}`)
+      status = EXIT_TIMEOUT
     }
-    for (const [name, exit] of exits) {
+    for (const [name, exit] of this.exits) {
       if (exit.kind === 'killed') say(`${name} was killed: ${exit.reason}`)
       else if (exit.kind === 'crashed') say(`${name} crashed: ${exit.reason}`)
     }
-    return end.kind === 'guests' && bad !== undefined ? EXIT_GUEST : EXIT_POWEROFF
+    return status
   }
-}
 
-function writeStatistics(file: string, statistics: unknown): void {
-  try {
-    writeFileSync(file, `${JSON.stringify(statistics, null, 2)}\n`)
-  } catch (error) {
-    say(`the statistics could not be written to ${file}: ${error instanceof Error ? error.message : String(error)}`)
+  private unfinished(): string {
+    const { size } = this.running
+    if (size === 0) return 'nobody had read all of the output'
+    return size === 1 ? 'the guest was still running' : `${size} guests were still running`
   }
 }
 
