@@ -8,7 +8,7 @@
  */
 import { LGUEST_SHUTDOWN_RESTART, LHCALL, LHCALL_RING_SIZE } from '../layout/lguest-data.ts'
 import { dataAddress, type HcallArguments, type Hypercall } from './abi/abi.ts'
-import { DEAD, DEAD_RESTART, type Guest, killGuest, lgreadString, lguestAddressOk, tryRead, tryWrite } from './guest.ts'
+import { DEAD_RESTART, type Guest, killGuest, lgreadString, lguestAddressOk, tryRead, tryWrite } from './guest.ts'
 import {
   guestSetClockevent,
   guestSetStack,
@@ -35,12 +35,14 @@ function call(name: string, run: (lg: Guest, args: HcallArguments) => number | v
   return { name, run: (lg, args) => run(lg, args) ?? undefined }
 }
 
-/** CRASH (era A) and SHUTDOWN: the text says why, and the launcher gets it. */
+/**
+ * CRASH (era A) and SHUTDOWN: the text says why, and the launcher gets it. Nobody gets the text of a restart, so it is not read:
+ * Linux gives the address of none, a null pointer made physical, and that is no memory.
+ */
 function shutdown(lg: Guest, args: HcallArguments, restart: boolean): void {
-  const text = lgreadString(lg, args.arg1, CRASH_TEXT_SIZE)
-  if (lg.dead) return
+  const text = restart ? 'restart' : lgreadString(lg, args.arg1, CRASH_TEXT_SIZE)
   killGuest(lg, `CRASH: ${text}`)
-  if (restart && lg.s.dead === DEAD) lg.s.dead = DEAD_RESTART
+  if (restart) lg.s.dead = DEAD_RESTART
 }
 
 /** Every hypercall there is, by what it does; the eras choose and number them. */
