@@ -31,6 +31,11 @@ describe('emulateInsn', () => {
     ['out dx, eax', [0xef], 0x12345600, 1],
     ['out dx, ax', [0x66, 0xef], 0x12345600, 2],
     ['cli', [0xfa], 0x12345600, 1],
+    ['mov eax, dr0', [0x0f, 0x21, 0xc0], 0, 3],
+    ['mov eax, dr6', [0x0f, 0x21, 0xf0], 0xffff0ff0, 3],
+    ['mov eax, dr7', [0x0f, 0x21, 0xf8], 0x400, 3],
+    ['mov ebx, dr7', [0x0f, 0x21, 0xfb], 0x12345600, 3],
+    ['mov dr7, eax', [0x0f, 0x23, 0xf8], 0x12345600, 3],
   ])('%s', (_, code, eax, moved) => {
     expect(gp(code)).toEqual({ eax, moved })
   })
@@ -51,6 +56,18 @@ describe('emulateInsn', () => {
     expect(gp([0xec], { cs: 0x73, ss: 0x7b }).moved).toBe(-1)
   })
 
+  it('moves a debug register to each general register, esp as well', () => {
+    const names = ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi'] as const
+    const lg = newGuestC(hv)
+    trap(lg, 32)
+    initGuest(lg)
+    names.forEach((name, number) => {
+      ;[0x0f, 0x21, 0xf8 + number].forEach((byte, i) => lg.memory.write8(0x1500 + i, byte))
+      trap(lg, 13, { eip: 0x1500, errcode: 0 })
+      expect([name, lg.regs[name]]).toEqual([name, 0x400])
+    })
+  })
+
   it('era A: in the direct mapping, and no cli', () => {
     const lg: Guest = newGuestA(hv)
     lg.setIdtEntry(13, 0x00613333, (0xc0008e00 | 0) >>> 0)
@@ -59,6 +76,9 @@ describe('emulateInsn', () => {
     trap(lg, 13, { eip: 0xc0001500, esp: 0xc0009000, errcode: 0, eax: 0 })
     expect([lg.regs.eax, lg.regs.eip]).toEqual([0xff, 0xc0001501])
     trap(lg, 13, { eip: 0xc0001501, errcode: 0 })
+    expect(lg.regs.eip).toBe(0xc0003333)
+    ;[0x0f, 0x21, 0xf8].forEach((byte, i) => lg.memory.write8(0x1500 + i, byte))
+    trap(lg, 13, { eip: 0xc0001500, errcode: 0 })
     expect(lg.regs.eip).toBe(0xc0003333)
     expect(guestStatistics(lg).emulatedInstructions).toBe(1)
   })

@@ -77,6 +77,8 @@ export interface GuestAbi {
   mayEmulate(lg: Guest): boolean
   /** cli is skipped. */
   readonly skipsCli: boolean
+  /** Debug registers read as after a reset, and writes to them go nowhere. */
+  readonly hidesDebugRegisters: boolean
 
   /** EFLAGS as the Guest's handler shall see them in its frame. */
   pushedEflags(eflags: number, irqEnabled: number): number

@@ -119,6 +119,7 @@ export const eraA: GuestAbi = {
   },
   mayEmulate: (lg) => lg.regs.eip >= lg.s.kernel_address,
   skipsCli: false,
+  hidesDebugRegisters: false,
 
   // The real flag is always on, so in this era the frame always says "interrupts were on" but for the bit's own value.
   pushedEflags: (eflags, irqEnabled) => eflags | (irqEnabled & FLAG_IF),

@@ -90,6 +90,7 @@ export const eraC: GuestAbi = {
   guestPa: guestWalk,
   mayEmulate: (lg) => (lg.regs.cs & 3) === GUEST_PL,
   skipsCli: true,
+  hidesDebugRegisters: true,
 
   pushedEflags: (eflags, irqEnabled) => ((irqEnabled & FLAG_IF) !== 0 ? eflags : eflags & ~FLAG_IF),
   storesIdtEntry: () => true,
