@@ -192,8 +192,9 @@ export class HostKernel {
       if (now >= percpu.look_again) percpu.look_again = 0
       for (const argument of this.timers.expired(cpu.id, now)) this.onTimer(argument)
       this.scheduler.sliceOver(cpu.id, now)
-      this.programApic(cpu.id)
     }
+    // Of RESCHEDULE_VECTOR too: with somebody in the queue, the end of the slice matters from now on.
+    this.programApic(cpu.id)
   }
 
   // --- running tasks -----------------------------------------------------------------------------------------------------------
@@ -246,7 +247,7 @@ export class HostKernel {
         this.sleep(cpu, view)
         return false
       case 'yield':
-        this.giveWay(cpu)
+        this.scheduler.leave(cpu.id, 'preempt')
         return false
     }
   }
@@ -274,7 +275,7 @@ export class HostKernel {
         break
       case 'yield':
         view.result = 0
-        this.giveWay(cpu)
+        this.scheduler.leave(cpu.id, 'yield')
         break
       case 'exit':
         this.exit(cpu, task, view)
@@ -284,10 +285,6 @@ export class HostKernel {
   private sleep(cpu: Cpu, view: TaskView): void {
     if (view.woken !== 0) view.woken = 0
     else this.scheduler.leave(cpu.id, 'sleep')
-  }
-
-  private giveWay(cpu: Cpu): void {
-    this.scheduler.leave(cpu.id, 'requeue')
   }
 
   private goTo(cpu: Cpu, label: string): void {

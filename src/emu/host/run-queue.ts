@@ -1,4 +1,8 @@
-/** Run queues: a list of tasks a CPU, through Task.next. Each queue has its lock; a task is in one queue at most. */
+/**
+ * Run queues: a list of tasks a CPU, through Task.next. Each queue has its lock; a task is in one queue at most.
+ *
+ *      head -> tasks with time left in their slice ... -> tasks that have had their slice ... -> tail
+ */
 import { assert } from '../bits/assert.ts'
 import { PerCpu, type PerCpuView, Task, TASK_RUNNABLE } from '../layout/host-task.ts'
 import type { PhysMemory } from '../layout/memory.ts'
@@ -20,16 +24,24 @@ export class RunQueue {
     return this.percpu.queue_length
   }
 
-  /** Puts a task at the end. */
+  /** Puts a task at the end of its part. */
   enqueue(task: number): void {
-    const { percpu } = this
+    const { percpu, mem } = this
     this.lock.acquire()
-    const view = Task.at(this.mem, task)
+    const view = Task.at(mem, task)
     view.state = TASK_RUNNABLE
-    view.next = 0
-    if (percpu.queue_tail === 0) percpu.queue_head = task
-    else Task.at(this.mem, percpu.queue_tail).next = task
-    percpu.queue_tail = task
+    let before = percpu.queue_tail
+    if (view.slice_left !== 0) {
+      before = 0
+      for (let next = percpu.queue_head; next !== 0 && Task.at(mem, next).slice_left !== 0;) {
+        before = next
+        next = Task.at(mem, next).next
+      }
+    }
+    view.next = before === 0 ? percpu.queue_head : Task.at(mem, before).next
+    if (before === 0) percpu.queue_head = task
+    else Task.at(mem, before).next = task
+    if (percpu.queue_tail === before) percpu.queue_tail = task
     percpu.queue_length++
     this.lock.release()
   }

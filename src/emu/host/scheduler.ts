@@ -1,10 +1,14 @@
 /**
- * The scheduler: which task a CPU runs. One queue a CPU, first come, first served, time slices of 10 ms. A task that wakes up goes to
- * its last CPU if that is idle, else to an idle one, else to its last; a CPU with nothing to do takes from the longest queue. Waking
- * a task asks the CPU it went to to reschedule: by a flag, and by an interrupt so that the CPU looks at it.
+ * The scheduler: which task a CPU runs. One queue a CPU, time slices of 10 ms. A task that wakes up goes to its last CPU if that is idle,
+ * else to an idle one, else to its last; a CPU with nothing to do takes from the longest queue, and a task at the end of its slice goes
+ * where fewer wait. Waking a task asks the CPU it went to to look: by a flag, and by an interrupt.
  *
- *      SLEEPING -- wakeUp --> RUNNABLE (in a queue) -- pick --> RUNNING -- block --> SLEEPING
- *                                      ^------------ requeue ------'
+ *      SLEEPING -- wakeUp --> RUNNABLE (in a queue) -- pick --> RUNNING -- sleep --> SLEEPING
+ *                                      ^---- preempt, yield -------'
+ *
+ * A slice is a task's share of a round, however often it sleeps in it: what is left stays its own. With time left it is before all that
+ * have none, so a task that wakes often is served soon; and one that is interrupted for it goes on afterwards. When its slice is used up a
+ * task waits for everybody else. A guest whose timer never stops waking it can therefore take its share, and nobody's.
  */
 import { assert } from '../bits/assert.ts'
 import {
@@ -89,7 +93,8 @@ export class Scheduler {
     }
     view.migrate_to = 0
     this.queues[cpu].enqueue(task)
-    this.percpu[cpu].need_resched = 1
+    // Without time left it waits for the end of the current slice, like the others.
+    if (view.slice_left !== 0 || this.percpu[cpu].current === 0) this.percpu[cpu].need_resched = 1
     this.host.kick(cpu)
   }
 
@@ -125,8 +130,9 @@ export class Scheduler {
     view.state = TASK_RUNNING
     const now = this.host.now()
     view.run_since = now
+    if (view.slice_left === 0) view.slice_left = TIME_SLICE
     percpu.current = task
-    percpu.slice_end = now + TIME_SLICE
+    percpu.slice_end = now + view.slice_left
     percpu.context_switches++
     return task
   }
@@ -144,13 +150,14 @@ export class Scheduler {
     return 0
   }
 
-  /** The current task leaves its CPU: to sleep, or back to a queue. */
-  leave(cpu: number, how: 'sleep' | 'requeue'): void {
+  /** The current task leaves its CPU: to sleep, because another shall run, or because it gives the rest of its slice away. */
+  leave(cpu: number, how: 'sleep' | 'preempt' | 'yield'): void {
     const percpu = this.percpu[cpu]
     const task = percpu.current
     const view = this.task(task)
     this.charge(cpu)
     percpu.current = 0
+    view.slice_left = how === 'yield' ? 0 : Math.max(0, percpu.slice_end - this.host.now())
     if (how === 'sleep') {
       view.state = TASK_SLEEPING
       return
@@ -160,8 +167,20 @@ export class Scheduler {
     else if ((view.allowed & (1 << cpu)) === 0) this.place(task, this.cpuFor(view))
     else {
       view.migrate_to = 0
-      this.queues[cpu].enqueue(task)
+      const quieter = how === 'preempt' && view.slice_left === 0 ? this.quieter(view, cpu) : cpu
+      if (quieter !== cpu) this.place(task, quieter)
+      else this.queues[cpu].enqueue(task)
     }
+  }
+
+  /** A CPU on which fewer tasks are than wait on `cpu`, if the task may run there; else `cpu`. */
+  private quieter(view: TaskView, cpu: number): number {
+    const load = (id: number): number => this.percpu[id].queue_length + (this.percpu[id].current === 0 ? 0 : 1)
+    let best = cpu
+    for (let id = 0; id < this.percpu.length; id++) {
+      if ((view.allowed & (1 << id)) !== 0 && load(id) < load(best)) best = id
+    }
+    return best
   }
 
   /** Adds the time since the last charge to the current task. */

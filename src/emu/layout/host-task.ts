@@ -31,6 +31,8 @@ export const Task = struct('task', {
   cpu: 'u32',
   /** Bit n: it may run on CPU n. */
   allowed: 'u32',
+  /** Nanoseconds left of its time slice; 0: it has had it, and gets the next one when its turn comes. */
+  slice_left: 'u32',
   /** Where it was asked to go, plus 1; 0 when nowhere. */
   migrate_to: 'u32',
   mm: 'u32',
@@ -74,7 +76,7 @@ export const READ_BEGUN = 2
 export const PerCpu = struct('per_cpu', {
   current: 'u32',
   need_resched: 'u32',
-  /** Run queue, first come, first served. */
+  /** Run queue: first those with time left in their slice, then those without; in each part first come, first served. */
   lock: 'u32',
   queue_head: 'u32',
   queue_tail: 'u32',
