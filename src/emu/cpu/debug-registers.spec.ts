@@ -113,6 +113,19 @@ describe('data breakpoints', () => {
     if (outcome === '#DB') expect(machine.frame().eip).toBeGreaterThan(CODE)
   })
 
+  it('end a repetition after the element that meets them', () => {
+    machine.reset(0)
+    arm(DATA + 2, dr7(1, 0))
+    driver.set({ ecx: 5, edi: DATA, eax: 0x41 })
+    expect(machine.attempt('rep stosb')).toBe('#DB')
+    expect([driver.get('ecx'), driver.get('edi'), machine.frame().eip]).toEqual([2, DATA + 3, CODE])
+    arm(DATA + 2, dr7(1, 0))
+    driver.set({ ecx: 1, edi: DATA + 2 })
+    expect(machine.attempt('rep stosb')).toBe('#DB')
+    // The last element: the instruction is done.
+    expect(machine.frame().eip).toBe(CODE + 2)
+  })
+
   it('nothing is watched any more once DR7 is cleared', () => {
     machine.reset(0)
     arm(DATA, dr7(1, 3))

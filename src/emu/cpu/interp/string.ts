@@ -6,9 +6,8 @@
  *
  * MOVS and STOS forward over directly mapped RAM go page by page instead of element by element.
  */
-import { S_EIP } from '../../layout/cpu-state.ts'
+import { PENDING_STEP, S_EFLAGS, S_EIP, S_PENDING } from '../../layout/cpu-state.ts'
 import { DS, EAX, ECX, EDI, EDX, ES, ESI, FLAG_DF, FLAG_RF, FLAG_TF } from '../../layout/x86.ts'
-import { S_EFLAGS } from '../../layout/cpu-state.ts'
 import { probeWrite, readMem16, readMem32, readMem8, writeMem16, writeMem32, writeMem8 } from '../../mmu/access.ts'
 import type { Cpu } from '../cpu.ts'
 import { watchPort } from '../debug-registers.ts'
@@ -194,7 +193,9 @@ function stringInstruction(kind: Kind, bytes: (insn: Insn) => number): Handler {
       }
       one(cpu, insn, size)
       count(cpu, insn, 1)
-      left--
+      // A data or port breakpoint is told after the element that met it (manual 3B, 17.2.4).
+      if ((cpu.st[S_PENDING] & PENDING_STEP) !== 0) left = 0
+      else left--
       if (conditional) {
         if (insn.rep === REP && !getZF(cpu)) return
         if (insn.rep === REPNE && getZF(cpu)) return
