@@ -1,9 +1,14 @@
-import { zipSync } from 'fflate'
+/** Archives: what goes in comes out, and nothing that comes from outside is believed. */
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { unzipSync, zipSync } from 'fflate'
 import * as v from 'valibot'
-import { describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { GuestConfigSchema } from '../shared/guest.ts'
-import { packGuest, unpackGuest } from './archive.ts'
+import { GuestArchive, packGuest } from './archive.ts'
 
+const MEBIBYTE = 1024 * 1024
 const config = v.parse(GuestConfigSchema, {
   name: 'rex',
   kind: 'pup',
@@ -11,25 +16,153 @@ const config = v.parse(GuestConfigSchema, {
   notes: 'good dog',
 })
 const text = (s: string): Uint8Array => new TextEncoder().encode(s)
+const manifest = (more: object = {}): Uint8Array =>
+  text(JSON.stringify({ kennel: 1, config: { name: 'rex', kind: 'pup' }, ...more }))
+
+let folder: string
+let file: string
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kennel-archive-'))
+  file = join(folder, 'rex.kennel')
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+async function packed(disk: Uint8Array): Promise<Buffer> {
+  await writeFile(join(folder, 'disk'), disk)
+  await packGuest(file, { config, files: [{ name: 'disk.img', path: join(folder, 'disk') }] })
+  return readFile(file)
+}
+
+async function extracted(name: string): Promise<Buffer> {
+  const archive = await GuestArchive.open(file)
+  const pieces: Uint8Array[] = []
+  try {
+    await archive.extract(name, (piece) => Promise.resolve(void pieces.push(piece)))
+  } finally {
+    await archive.close()
+  }
+  return Buffer.concat(pieces)
+}
 
 describe('guest archive', () => {
-  it('comes back as it was', () => {
-    const guest = { config, files: [{ name: 'disk.img', data: new Uint8Array(100_000).fill(7) }] }
-    expect(unpackGuest(packGuest(guest))).toEqual(guest)
+  it('comes back as it was', async () => {
+    const disk = Buffer.alloc(3 * MEBIBYTE, 'wuff')
+    const bytes = await packed(disk)
+    const archive = await GuestArchive.open(file)
+    expect([archive.config, archive.files.map(({ name, size }) => [name, size])]).toEqual([
+      config,
+      [['disk.img', disk.length]],
+    ])
+    await archive.close()
+    expect((await extracted('disk.img')).equals(disk)).toBe(true)
+    // And another reader of zip files sees the same.
+    const other = unzipSync(bytes)
+    expect(Object.keys(other)).toEqual(['guest.json', 'disk.img'])
+    expect(Buffer.from(other['disk.img']).equals(disk)).toBe(true)
+  })
+
+  it('is read when another program packed it, with or without compression', async () => {
+    await writeFile(
+      file,
+      zipSync({ 'guest.json': manifest(), 'a.bin': [text('stored'), { level: 0 }], 'b.bin': text('') }),
+    )
+    expect(String(await extracted('a.bin'))).toBe('stored')
+    expect(String(await extracted('b.bin'))).toBe('')
+  })
+
+  it('leaves nothing when it cannot be finished', async () => {
+    await writeFile(join(folder, 'disk'), Buffer.alloc(8 * MEBIBYTE, 'x'))
+    const guest = { config, files: [{ name: 'disk.img', path: join(folder, 'disk') }] }
+    const stop = new AbortController()
+    const options = { signal: stop.signal, copied: () => stop.abort() }
+    await expect(packGuest(file, guest, options)).rejects.toThrow('It was cancelled.')
+    const gone = { config, files: [{ name: 'disk.img', path: join(folder, 'gone') }] }
+    await expect(packGuest(file, gone)).rejects.toThrow('ENOENT')
+    expect(await readdir(folder)).toEqual(['disk'])
   })
 
   it.each([
-    ['a text', text('hello'), 'is not a Kennel guest'],
-    ['a truncated archive', packGuest({ config, files: [] }).subarray(0, 80), 'is not a Kennel guest'],
-    ['another zip', zipSync({ 'a.txt': text('a') }), 'guest.json is missing'],
-    ['a bad manifest', zipSync({ 'guest.json': text('{') }), 'is damaged'],
+    ['a text', () => text('hello'), 'is not a Kennel guest'],
+    ['nothing', () => text(''), 'is not a Kennel guest'],
+    ['another zip', () => zipSync({ 'a.txt': text('a') }), 'guest.json is missing'],
+    ['a bad manifest', () => zipSync({ 'guest.json': text('{') }), 'is damaged'],
+    ['a manifest that is null', () => zipSync({ 'guest.json': text('null') }), 'cannot be used'],
+    ['an endless manifest', () => zipSync({ 'guest.json': new Uint8Array(2 * MEBIBYTE) }), 'is damaged'],
     [
       'a bad configuration',
-      zipSync({ 'guest.json': text('{"kennel":1,"config":{"name":"","kind":"pup"}}') }),
+      () => zipSync({ 'guest.json': text('{"kennel":1,"config":{"name":"","kind":"pup"}}') }),
       'A guest needs a name',
     ],
-    ['a file outside', zipSync({ 'guest.json': text('{}'), '../evil': text('x') }), 'outside itself'],
-  ])('refuses %s with a clear sentence', (_what, bytes, sentence) => {
-    expect(() => unpackGuest(bytes)).toThrow(sentence)
+    ['one of a later version', () => zipSync({ 'guest.json': manifest({ kennel: 2 }) }), 'by a newer Kennel'],
+    ['a file outside', () => zipSync({ 'guest.json': manifest(), '../evil': text('x') }), 'outside itself'],
+    ['a hidden file', () => zipSync({ 'guest.json': manifest(), '.evil': text('x') }), 'outside itself'],
+    ['a folder', () => zipSync({ 'guest.json': manifest(), a: { b: text('x') } }), 'outside itself'],
+    ['Windows’ slashes', () => zipSync({ 'guest.json': manifest(), 'a\\b': text('x') }), 'outside itself'],
+    [
+      'too many files',
+      () =>
+        zipSync({
+          'guest.json': manifest(),
+          ...Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`f${i}`, text('')])),
+        }),
+      'too large',
+    ],
+    [
+      'a kernel that is not inside',
+      () => zipSync({ 'guest.json': manifest({ config: { name: 'rex', kind: 'kernel', kernel: '/etc/passwd' } }) }),
+      'does not hold “/etc/passwd”',
+    ],
+  ])('refuses %s with a clear sentence', async (_what, bytes, sentence) => {
+    await writeFile(file, bytes())
+    await expect(GuestArchive.open(file)).rejects.toThrow(sentence)
+  })
+
+  /** Alters the directory's record of `name`: a field of 32 bits at an offset in it. */
+  async function forge(archive: Uint8Array, name: string, at: number, value: number): Promise<void> {
+    const bytes = Buffer.from(archive)
+    const record = bytes.lastIndexOf(name) - 46
+    expect(bytes.readUInt32LE(record)).toBe(0x02014b50)
+    bytes.writeUInt32LE(value, record + at)
+    await writeFile(file, bytes)
+  }
+
+  it('unpacks no more than was promised: a bomb is cut off at its first byte too much', async () => {
+    const bomb = zipSync({ 'guest.json': manifest(), bomb: new Uint8Array(16 * MEBIBYTE) })
+    await forge(bomb, 'bomb', 24, 1000)
+    await expect(extracted('bomb')).rejects.toThrow('is damaged')
+  })
+
+  it('refuses entries that share their bytes, which is how small archives become endless', async () => {
+    const twice = zipSync({ 'guest.json': manifest(), one: text('wuff'), two: text('wuff') })
+    const bytes = Buffer.from(twice)
+    await forge(twice, 'two', 42, bytes.readUInt32LE(bytes.lastIndexOf('one') - 46 + 42))
+    await expect(GuestArchive.open(file)).rejects.toThrow('is damaged')
+  })
+
+  it('refuses more than 4 GiB, promised or real', async () => {
+    const two = zipSync({ 'guest.json': manifest(), one: text('wuff'), two: text('wuff') })
+    await forge(two, 'two', 24, 0xffffffff)
+    await expect(GuestArchive.open(file)).rejects.toThrow('too large')
+    await forge(two, 'two', 24, 0xfffffff0)
+    await expect(GuestArchive.open(file)).rejects.toThrow('too large')
+  })
+
+  it('finds out that a byte was changed on the way', async () => {
+    const bytes = await packed(Buffer.from('a disk that matters'))
+    const at = bytes.indexOf('disk.img') + 'disk.img'.length + 4
+    bytes[at] ^= 0x10
+    await writeFile(file, bytes)
+    await expect(extracted('disk.img')).rejects.toThrow('is damaged')
+  })
+
+  it('of which any part is missing is no guest', async () => {
+    const { length } = await packed(Buffer.from('a disk that matters'))
+    for (let size = 0; size < length; size += 7) {
+      await packGuest(`${file}.2`, { config, files: [{ name: 'disk.img', path: join(folder, 'disk') }] })
+      await truncate(`${file}.2`, size)
+      await expect(GuestArchive.open(`${file}.2`)).rejects.toThrow('is not a Kennel guest')
+      await rm(`${file}.2`)
+    }
   })
 })

@@ -6,7 +6,7 @@ import * as v from 'valibot'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { duplexPair, type Duplex } from '../shared/duplex.ts'
 import { CONSOLE_WINDOW, encodeCredit, encodeFrame, FRAME_INPUT, FRAME_OUTPUT } from '../shared/frames.ts'
-import { REQUEST_PARAMS, type Method, type Params, type ProtocolError } from '../shared/protocol.ts'
+import { PROTOCOL_VERSION, REQUEST_PARAMS, type Method, type Params, type ProtocolError } from '../shared/protocol.ts'
 import { TestEngine, type TestPup } from './testing/test-engine.ts'
 
 const MESSAGES = 2000
@@ -78,7 +78,7 @@ function generator(seed: number): (below: number) => number {
 function examples(guestId: string): { [M in Method]: Params<M> } {
   const config = { name: 'rex', kind: 'pup' as const, memory: 16, disks: [{ file: 'disk.img' }], tags: ['a'] }
   return {
-    hello: { protocol: 1, front: 'test' },
+    hello: { protocol: PROTOCOL_VERSION, front: 'test' },
     'settings.get': {},
     'settings.set': { settings: { cpus: 3, theme: 'dark' } },
     'guests.list': {},
@@ -89,11 +89,17 @@ function examples(guestId: string): { [M in Method]: Params<M> } {
     'guests.undelete': { guestId },
     'guests.act': { guestId, action: 'forceOff' },
     'guests.export': { guestId },
-    'guests.import': { name: 'other', archive: 'UEsDBAo=' },
-    'files.upload': { name: 'disk.img', data: 'AAAA' },
+    'guests.import': { name: 'other', file: '/nowhere/rex.kennel' },
+    'files.begin': { name: 'disk.img' },
+    'files.append': { upload: 'upload-1', data: 'AAAA' },
+    'files.finish': { upload: 'upload-1' },
+    'files.cancel': { upload: 'upload-1' },
+    'files.read': { download: 'download-1', offset: 0 },
+    'files.release': { download: 'download-1' },
     'trash.list': {},
     'trash.empty': {},
     'jobs.list': {},
+    'jobs.wait': { jobId: 'job-1' },
     'jobs.cancel': { jobId: 'job-1' },
     'console.attach': { guestId },
     'console.detach': { channel: 1 },

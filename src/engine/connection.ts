@@ -6,6 +6,7 @@ import * as v from 'valibot'
 import { creditOf, decodeFrame, encodeFrame, FRAME_CREDIT, FRAME_INPUT, FRAME_OUTPUT } from '../shared/frames.ts'
 import type { Duplex, Frame } from '../shared/duplex.ts'
 import {
+  MAX_MESSAGE,
   REQUEST_PARAMS,
   type EventName,
   type Events,
@@ -27,8 +28,6 @@ export interface ConsolePort {
   buffer: ConsoleBuffer
   input(bytes: Uint8Array): void
 }
-
-const MAX_MESSAGE = 450_000_000
 
 export class Connection {
   private readonly duplex: Duplex

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { duplexPair } from '../shared/duplex.ts'
+import { PROTOCOL_VERSION } from '../shared/protocol.ts'
 import { TestFront } from './testing/test-front.ts'
 import { Engine } from './engine.ts'
 
@@ -16,7 +17,7 @@ async function connected(): Promise<TestFront> {
   const [ours, theirs] = duplexPair()
   engine.connect(theirs)
   const made = new TestFront(ours)
-  await made.request('hello', { protocol: 1, front: 'test' })
+  await made.request('hello', { protocol: PROTOCOL_VERSION, front: 'test' })
   return made
 }
 
@@ -122,10 +123,10 @@ describe('a guest', () => {
 describe('the library', () => {
   it('clones, deletes with undo, and keeps everything over a restart', async () => {
     const { guestId } = await front.request('guests.create', { config: { ...pup(), notes: 'mine' } })
-    const clone = await front.request('guests.clone', { guestId })
-    await front.request('guests.delete', { guestId: clone.guestId })
+    const clone = await front.clone(guestId)
+    await front.request('guests.delete', { guestId: clone })
     expect((await front.request('guests.list', {})).guests.map((each) => each.config.name)).toEqual(['pup'])
-    await front.request('guests.undelete', { guestId: clone.guestId })
+    await front.request('guests.undelete', { guestId: clone })
     await engine.shutdown()
     engine = await Engine.start({ home, version: '0.0.0-test' })
     front = await connected()
@@ -135,18 +136,17 @@ describe('the library', () => {
   })
 
   it('takes uploaded files into the guest, and packs them for another Kennel', async () => {
-    const data = Buffer.alloc(4096, 7).toString('base64')
-    const { file } = await front.request('files.upload', { name: 'data.img', data })
+    const file = await front.upload('data.img', Buffer.alloc(4096, 7))
     const { guestId } = await front.request('guests.create', {
       config: { ...pup(), disks: [{ file, readOnly: false }] },
     })
     const folder = join(home, 'library', guestId)
     expect((await readdir(folder)).sort()).toEqual(['data.img', 'guest.json'])
-    const { archive } = await front.request('guests.export', { guestId })
-    const imported = await front.request('guests.import', { archive })
-    const copy = await readFile(join(home, 'library', imported.guestId, 'data.img'))
+    const imported = await front.import(await front.export(guestId))
+    const copy = await readFile(join(home, 'library', imported, 'data.img'))
     expect(copy.equals(Buffer.alloc(4096, 7))).toBe(true)
-    await expect(front.request('files.upload', { name: '..', data })).rejects.toThrow('not a file name')
+    await expect(front.upload('..', Buffer.alloc(1))).rejects.toThrow('not a plain file name')
+    expect(await readdir(join(home, 'staging'))).toEqual([])
   })
 
   it('makes a new disk, and counts what the guest reads of it', async () => {

@@ -20,6 +20,7 @@ import { Jobs } from './jobs.ts'
 import { Log } from './log.ts'
 import { SettingsFile } from './settings-file.ts'
 import { Sampler, updateLiveFigures } from './statistics.ts'
+import { Transfers } from './transfers.ts'
 
 const LIVE_FIGURES_MS = 1000
 
@@ -37,6 +38,7 @@ export class Engine implements EngineContext {
   readonly jobs: Jobs
   readonly library: GuestLibrary
   readonly files: GuestFiles
+  readonly transfers: Transfers
   readonly settings: SettingsFile
   guests!: GuestManager
   host!: EmulatedHost
@@ -53,6 +55,7 @@ export class Engine implements EngineContext {
     this.settings = new SettingsFile(options.home)
     this.library = new GuestLibrary({ library: join(options.home, 'library'), trash: join(options.home, 'trash') })
     this.files = new GuestFiles(this.library, join(options.home, 'staging'))
+    this.transfers = new Transfers(this.files)
     this.jobs = new Jobs((job) => this.broadcast('job', job))
     this.log.onLine((line) => this.broadcast('log', line))
   }

@@ -8,10 +8,14 @@ const SECTOR = 512
 export class FileDisk implements BlockBackend {
   readonly size: number
   readonly readOnly: boolean
+  readonly path: string
+  /** The same for two names of one file. */
+  readonly identity: string
   private readonly fd: number
 
   /** Throws EngineError when the file cannot be a disk. */
   constructor(file: string, readOnly: boolean) {
+    this.path = file
     this.readOnly = readOnly
     try {
       // A FIFO would hold the opening for ever.
@@ -32,6 +36,7 @@ export class FileDisk implements BlockBackend {
       )
     }
     this.size = stat.size
+    this.identity = `${stat.dev}:${stat.ino}`
   }
 
   read(offset: number, length: number): Uint8Array {
@@ -54,9 +59,13 @@ export class FileDisk implements BlockBackend {
     if (!this.readOnly) fsyncSync(this.fd)
   }
 
+  /** Throws when the last bytes cannot be written; it is closed anyway. */
   close(): void {
-    this.flush()
-    closeSync(this.fd)
+    try {
+      this.flush()
+    } finally {
+      closeSync(this.fd)
+    }
   }
 }
 

@@ -1,13 +1,13 @@
 /** Files of guests, from the upload to the start, the archive and the copy. */
 import { existsSync, statSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import * as v from 'valibot'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { duplexPair } from '../shared/duplex.ts'
 import { GuestConfigSchema, type GuestConfig, type GuestConfigInput } from '../shared/guest.ts'
-import { packGuest, unpackGuest } from './archive.ts'
+import { GuestArchive, packGuest } from './archive.ts'
 import { Engine } from './engine.ts'
 import { GuestFiles } from './guest-files.ts'
 import { GuestLibrary } from './guest-library.ts'
@@ -31,6 +31,13 @@ beforeEach(async () => {
 })
 afterEach(() => rm(home, { recursive: true, force: true }))
 
+/** A file that was sent by a front. */
+async function upload(name: string, data: Uint8Array): Promise<string> {
+  const path = await files.stage(name)
+  await writeFile(path, data)
+  return path
+}
+
 /** A guest whose configuration names what was uploaded for it. */
 async function adopted(more: Partial<GuestConfigInput>): Promise<string> {
   const { id } = await library.create(config())
@@ -40,33 +47,32 @@ async function adopted(more: Partial<GuestConfigInput>): Promise<string> {
 
 describe('an upload', () => {
   it('waits in a folder of its own, for the user alone', async () => {
-    const one = await files.upload('vmlinux', bytes('one'))
-    const two = await files.upload('vmlinux', bytes('two'))
+    const one = await upload('vmlinux', bytes('one'))
+    const two = await upload('vmlinux', bytes('two'))
     expect(one).not.toBe(two)
     expect(dirname(dirname(one))).toBe(join(home, 'staging'))
     expect(text(await readFile(one))).toBe('one')
     expect(text(await readFile(two))).toBe('two')
     expect(statSync(dirname(one)).mode & 0o777).toBe(0o700)
-    expect(statSync(one).mode & 0o777).toBe(0o600)
     expect(await files.waiting()).toBe(2)
   })
 
   it.each(['', '.', '..', '../evil', 'a/b.img', '/etc/passwd', 'a\\b', '..\\evil', 'nul\0', 'line\n', '\u007f'])(
     'called %j is refused, and leaves nothing',
     async (name) => {
-      await expect(files.upload(name, bytes('x'))).rejects.toThrow(`“${name}” is not a file name.`)
+      await expect(upload(name, bytes('x'))).rejects.toThrow(`“${name}” is not a plain file name.`)
       expect(await files.waiting()).toBe(0)
       expect((await readdir(home)).sort()).toEqual(['library', 'staging', 'trash'])
     },
   )
 
-  it('whose name no disk can keep leaves nothing either', async () => {
-    await expect(files.upload('ü'.repeat(200), bytes('x'))).rejects.toThrow('ENAMETOOLONG')
-    expect(await files.waiting()).toBe(0)
+  it('whose name no disk can keep gets one that can be kept', async () => {
+    const file = await upload('ü'.repeat(200), bytes('x'))
+    expect(basename(file)).toBe('ü'.repeat(100))
   })
 
   it('that nobody used is forgotten when the engine starts', async () => {
-    await files.upload('vmlinux', bytes('one'))
+    await upload('vmlinux', bytes('one'))
     await files.prepare()
     expect(await files.waiting()).toBe(0)
   })
@@ -74,10 +80,10 @@ describe('an upload', () => {
 
 describe('a configuration that names uploads', () => {
   it('has them moved into the guest’s folder', async () => {
-    const kernel = await files.upload('vmlinux', bytes('kernel'))
-    const initrd = await files.upload('initrd.img', bytes('initrd'))
-    const symbols = await files.upload('System.map', bytes('symbols'))
-    const disk = await files.upload('root.img', bytes('disk'))
+    const kernel = await upload('vmlinux', bytes('kernel'))
+    const initrd = await upload('initrd.img', bytes('initrd'))
+    const symbols = await upload('System.map', bytes('symbols'))
+    const disk = await upload('root.img', bytes('disk'))
     const id = await adopted({ kernel, initrd, symbols, disks: [{ file: disk, readOnly: true }] })
     expect(library.get(id).config).toMatchObject({
       kernel: 'vmlinux',
@@ -93,15 +99,15 @@ describe('a configuration that names uploads', () => {
   })
 
   it('keeps apart two of the same name', async () => {
-    const one = await files.upload('disk.img', bytes('one'))
-    const two = await files.upload('disk.img', bytes('two'))
+    const one = await upload('disk.img', bytes('one'))
+    const two = await upload('disk.img', bytes('two'))
     const id = await adopted({ disks: [{ file: one }, { file: two }] })
     expect(library.get(id).config.disks.map(({ file }) => file)).toEqual(['disk.img', 'disk-2.img'])
     expect(text(await readFile(library.resolveFile(id, 'disk-2.img')))).toBe('two')
   })
 
   it('may name one twice', async () => {
-    const kernel = await files.upload('vmlinux', bytes('both'))
+    const kernel = await upload('vmlinux', bytes('both'))
     const id = await adopted({ kernel, symbols: kernel })
     expect(library.get(id).config).toMatchObject({ kernel: 'vmlinux', symbols: 'vmlinux' })
     expect(library.get(id).files).toEqual(['vmlinux'])
@@ -118,7 +124,7 @@ describe('a configuration that names uploads', () => {
   })
 
   it('is not itself changed', async () => {
-    const file = await files.upload('disk.img', bytes('one'))
+    const file = await upload('disk.img', bytes('one'))
     const { id } = await library.create(config())
     const given = config({ disks: [{ file }] })
     await files.adopt(id, given)
@@ -138,7 +144,7 @@ describe('a start', () => {
   it('reads kernel and initrd, from the guest’s folder and from anywhere', async () => {
     const own = join(home, 'my initrd')
     await writeFile(own, 'my initrd’s bytes')
-    const id = await adopted({ kernel: await files.upload('vmlinux', bytes('kernel')), initrd: own })
+    const id = await adopted({ kernel: await upload('vmlinux', bytes('kernel')), initrd: own })
     const boot = await files.bootFiles(id)
     expect([boot.kernel.name, text(boot.kernel.bytes)]).toEqual(['vmlinux', 'kernel'])
     expect([boot.initrd?.name, text(boot.initrd?.bytes ?? bytes(''))]).toEqual(['my initrd', 'my initrd’s bytes'])
@@ -146,10 +152,10 @@ describe('a start', () => {
 
   it('takes the symbols from their own file, else from the kernel', async () => {
     const map = (name: string): Uint8Array => bytes(`c0100000 T ${name}\n`)
-    const kernel = await files.upload('vmlinux', map('in_kernel'))
+    const kernel = await upload('vmlinux', map('in_kernel'))
     const id = await adopted({ kernel })
     expect((await files.bootFiles(id)).symbols?.addressOf('in_kernel')).toBe(0xc0100000)
-    const symbols = await files.upload('System.map', map('in_map'))
+    const symbols = await upload('System.map', map('in_map'))
     await library.update(id, await files.adopt(id, { ...library.get(id).config, symbols }))
     const found = (await files.bootFiles(id)).symbols
     expect([found?.addressOf('in_map'), found?.addressOf('in_kernel')]).toEqual([0xc0100000, null])
@@ -175,16 +181,23 @@ describe('a start', () => {
   it.each(['../other/disk', 'a/b', '..'])('never leaves the guest’s folder by the name %j', async (kernel) => {
     const { id } = await library.create(config({ kernel }))
     await expect(files.bootFiles(id)).rejects.toThrow(`“${kernel}” is not a plain file name.`)
-    await expect(files.pack(id)).rejects.toThrow(`“${kernel}” is not a plain file name.`)
+    await expect(files.toPack(id)).rejects.toThrow(`“${kernel}” is not a plain file name.`)
   })
 })
 
 describe('the archive', () => {
   /** What comes out of the file that goes in. */
   async function packed(id: string): Promise<Record<string, string> & { config: GuestConfig }> {
-    const guest = unpackGuest(packGuest(await files.pack(id)))
-    const contents = Object.fromEntries(guest.files.map(({ name, data }) => [name, text(data)]))
-    return { ...contents, config: guest.config } as Record<string, string> & { config: GuestConfig }
+    const file = join(home, 'rex.kennel')
+    await packGuest(file, await files.toPack(id))
+    const archive = await GuestArchive.open(file)
+    const contents: Record<string, string> = {}
+    for (const { name } of archive.files) {
+      contents[name] = ''
+      await archive.extract(name, (piece) => Promise.resolve(void (contents[name] += text(piece))))
+    }
+    await archive.close()
+    return { ...contents, config: archive.config } as Record<string, string> & { config: GuestConfig }
   }
 
   it('holds the guest’s own files and those from anywhere, by plain names', async () => {
@@ -192,7 +205,7 @@ describe('the archive', () => {
     await mkdir(join(home, 'b'))
     for (const folder of ['a', 'b']) await writeFile(join(home, folder, 'disk.img'), `disk ${folder}`)
     const id = await adopted({
-      kernel: await files.upload('vmlinux', bytes('kernel')),
+      kernel: await upload('vmlinux', bytes('kernel')),
       disks: [{ file: join(home, 'a', 'disk.img') }, { file: join(home, 'b', 'disk.img'), readOnly: true }],
     })
     const { config: inside, ...contents } = await packed(id)
@@ -218,7 +231,7 @@ describe('the archive', () => {
   it('is not made when a file is missing', async () => {
     const gone = join(home, 'gone.img')
     const { id } = await library.create(config({ disks: [{ file: gone }] }))
-    await expect(files.pack(id)).rejects.toThrow(`The disk file ${gone} does not exist any more.`)
+    await expect(files.toPack(id)).rejects.toThrow(`The disk file ${gone} does not exist any more.`)
   })
 
   it('is not made of a file the user may not read', async () => {
@@ -228,8 +241,8 @@ describe('the archive', () => {
     const { id } = await library.create(config({ disks: [{ file: locked }] }))
     // Nothing is locked to the superuser.
     const readable = await readFile(locked).catch(() => null)
-    if (readable === null) await expect(files.pack(id)).rejects.toThrow(`The disk file ${locked} cannot be read.`)
-    else expect((await files.pack(id)).files).toHaveLength(1)
+    if (readable === null) await expect(files.toPack(id)).rejects.toThrow(`The disk file ${locked} cannot be read.`)
+    else expect((await files.toPack(id)).files).toHaveLength(1)
   })
 })
 
@@ -245,8 +258,7 @@ describe('through the engine', () => {
   })
   afterEach(() => engine.shutdown())
 
-  const upload = async (name: string, data: string): Promise<string> =>
-    (await front.request('files.upload', { name, data: Buffer.from(data).toString('base64') })).file
+  const send = (name: string, data: string): Promise<string> => front.upload(name, bytes(data))
   const folders = (): Promise<string[]> => readdir(join(home, 'library'))
   const names = async (): Promise<string[]> =>
     (await front.request('guests.list', {})).guests.map(({ config: { name } }) => name)
@@ -254,26 +266,26 @@ describe('through the engine', () => {
   it('a clone has copies of what is Kennel’s, and shares what is the user’s', async () => {
     const own = join(home, 'own.img')
     await writeFile(own, 'own')
-    const disk = await upload('disk.img', 'first')
+    const disk = await send('disk.img', 'first')
     const disks = [{ file: disk }, { file: own, readOnly: true }]
     const { guestId } = await front.request('guests.create', { config: { name: 'rex', kind: 'pup', disks } })
-    const clone = await front.request('guests.clone', { guestId })
+    const clone = await front.clone(guestId)
     const file = (id: string): string => join(home, 'library', id, 'disk.img')
     await writeFile(file(guestId), 'changed')
-    expect(await readFile(file(clone.guestId), 'utf8')).toBe('first')
-    expect(engine.library.get(clone.guestId).config).toEqual({
+    expect(await readFile(file(clone), 'utf8')).toBe('first')
+    expect(engine.library.get(clone).config).toEqual({
       ...engine.library.get(guestId).config,
       name: 'rex 2',
     })
-    expect(engine.library.get(clone.guestId).files).toEqual(['disk.img'])
+    expect(engine.library.get(clone).files).toEqual(['disk.img'])
     await front.request('guests.delete', { guestId })
     await front.request('trash.empty', {})
-    expect(await readFile(file(clone.guestId), 'utf8')).toBe('first')
+    expect(await readFile(file(clone), 'utf8')).toBe('first')
     expect(await readFile(own, 'utf8')).toBe('own')
   })
 
   it('a guest whose upload is gone is not made', async () => {
-    const kernel = await upload('vmlinux', 'x')
+    const kernel = await send('vmlinux', 'x')
     await rm(kernel)
     await expect(front.request('guests.create', { config: { name: 'rex', kind: 'kernel', kernel } })).rejects.toThrow(
       `${kernel} does not exist.`,
@@ -284,8 +296,8 @@ describe('through the engine', () => {
   })
 
   it('and those of its uploads that are there can be used again', async () => {
-    const kernel = await upload('vmlinux', 'kernel')
-    const initrd = await upload('initrd', 'initrd')
+    const kernel = await send('vmlinux', 'kernel')
+    const initrd = await send('initrd', 'initrd')
     await rm(initrd)
     const guest = { name: 'rex', kind: 'kernel' as const, kernel }
     await expect(front.request('guests.create', { config: { ...guest, initrd } })).rejects.toThrow(initrd)
@@ -293,34 +305,106 @@ describe('through the engine', () => {
     expect(await readFile(join(home, 'library', guestId, 'vmlinux'), 'utf8')).toBe('kernel')
   })
 
-  it('an archive whose file cannot be written is not imported', async () => {
-    const kernel = 'ü'.repeat(200)
-    const archive = Buffer.from(packGuest({ config: config({ kernel }), files: [{ name: kernel, data: bytes('x') }] }))
-    await expect(front.request('guests.import', { archive: archive.toString('base64') })).rejects.toThrow(
-      'ENAMETOOLONG',
-    )
-    expect(await names()).toEqual([])
-    expect(await folders()).toEqual([])
+  it('an archive brings files of odd names, under names that can be kept', async () => {
+    const own = join(home, 'a:b? c.img')
+    await writeFile(own, 'own')
+    const made = { name: 'rex', kind: 'pup' as const, disks: [{ file: own }] }
+    const { guestId } = await front.request('guests.create', { config: made })
+    const imported = await front.import(await front.export(guestId))
+    expect(engine.library.get(imported).config.disks).toEqual([{ file: 'a_b_ c.img', readOnly: false }])
+    expect(await readFile(join(home, 'library', imported, 'a_b_ c.img'), 'utf8')).toBe('own')
   })
 
   it.each(['', 'a/b', 'x'.repeat(65), 'line\nbreak'])('no guest gets the name %j', async (name) => {
     const { guestId } = await front.request('guests.create', { config: { name: 'rex', kind: 'pup' } })
-    const { archive } = await front.request('guests.export', { guestId })
+    const archive = await front.export(guestId)
     await expect(front.request('guests.clone', { guestId, name })).rejects.toThrow(/name/)
-    await expect(front.request('guests.import', { archive, name })).rejects.toThrow(/name/)
+    await expect(front.import(archive, name)).rejects.toThrow(/name/)
     expect(await names()).toEqual(['rex'])
   })
 
   it('copies of the longest name have names that can be read again', async () => {
     const { guestId } = await front.request('guests.create', { config: { name: 'x'.repeat(64), kind: 'pup' } })
-    await front.request('guests.clone', { guestId })
-    const { archive } = await front.request('guests.export', { guestId })
-    await front.request('guests.import', { archive })
+    await front.clone(guestId)
+    await front.import(await front.export(guestId))
     const expected = ['x'.repeat(64), `${'x'.repeat(62)} 2`, `${'x'.repeat(62)} 3`]
     expect(await names()).toEqual(expected)
     const again = new GuestLibrary({ library: join(home, 'library'), trash: join(home, 'trash') })
     await again.load()
     expect(again.quarantined()).toEqual([])
     expect(again.list().map(({ config: { name } }) => name)).toEqual(expected)
+  })
+
+  it('an edit that is refused for its name can be sent again with its uploads', async () => {
+    await front.request('guests.create', { config: { name: 'rex', kind: 'pup' } })
+    const { guestId } = await front.request('guests.create', { config: { name: 'bella', kind: 'pup' } })
+    const edited = { name: 'rex', kind: 'kernel' as const, kernel: await send('vmlinux', 'kernel') }
+    await expect(front.request('guests.update', { guestId, config: edited })).rejects.toThrow('already called “rex”')
+    const { config: kept } = await front.request('guests.update', { guestId, config: { ...edited, name: 'lassie' } })
+    expect(kept).toMatchObject({ name: 'lassie', kernel: 'vmlinux' })
+    expect(engine.library.get(guestId).files).toEqual(['vmlinux'])
+  })
+
+  it('a disk of which most is empty takes no more room in its archive, its copy and its import', async () => {
+    const { guestId } = await front.request('guests.create', {
+      config: { name: 'rex', kind: 'pup', disks: [{ file: 'disk.img', create: 64 }] },
+    })
+    const disk = (id: string): string => join(home, 'library', id, 'disk.img')
+    const handle = await open(disk(guestId), 'r+')
+    await handle.write('wuff', 40 * 1024 * 1024)
+    await handle.close()
+    const archive = await front.export(guestId)
+    expect(archive.length).toBeLessThan(1024 * 1024)
+    for (const id of [await front.clone(guestId), await front.import(archive)]) {
+      const { size, blocks } = statSync(disk(id))
+      expect([size, blocks * 512 < 1024 * 1024]).toEqual([64 * 1024 * 1024, true])
+      expect((await readFile(disk(id))).indexOf('wuff')).toBe(40 * 1024 * 1024)
+    }
+  })
+
+  it.each(['guests.clone', 'guests.export'] as const)('%s can be cancelled, and leaves nothing', async (method) => {
+    const own = join(home, 'own.img')
+    await writeFile(own, Buffer.alloc(64 * 1024 * 1024, 'a disk of the user’s, and long'))
+    const disk = await send('disk.img', 'x')
+    await writeFile(disk, await readFile(own))
+    const { guestId } = await front.request('guests.create', {
+      config: { name: 'rex', kind: 'pup', disks: [{ file: disk }] },
+    })
+    const { job } = await front.request(method, { guestId })
+    await front.untilEvent('job', ({ id, progress }) => id === job.id && progress !== null && progress > 0)
+    await front.request('jobs.cancel', { jobId: job.id })
+    expect(await front.request('jobs.wait', { jobId: job.id })).toMatchObject({ state: 'cancelled', error: null })
+    expect([await names(), await folders()]).toEqual([['rex'], [guestId]])
+    front.close()
+    await expect.poll(() => readdir(join(home, 'staging'))).toEqual([])
+  })
+
+  it('an import that fails or is of a damaged file leaves nothing', async () => {
+    await expect(front.import(bytes('no archive'))).rejects.toThrow('is not a Kennel guest')
+    await expect(
+      front.request('guests.import', { file: join(home, 'gone.kennel') }).then((started) => front.done(started)),
+    ).rejects.toThrow('gone.kennel does not exist any more.')
+    await expect(front.request('guests.import', { file: 'rex.kennel' })).rejects.toThrow('by its whole path')
+    expect([await names(), await folders(), await readdir(join(home, 'staging'))]).toEqual([[], [], []])
+  })
+
+  it('transfers end with their connection, and are nobody else’s', async () => {
+    const { upload } = await front.request('files.begin', { name: 'disk.img' })
+    await front.request('files.append', { upload, data: 'AAAA' })
+    const [ours, theirs] = duplexPair()
+    engine.connect(theirs)
+    const other = new TestFront(ours)
+    await expect(other.request('files.append', { upload, data: 'AAAA' })).rejects.toThrow('That upload is over.')
+    await expect(other.request('files.finish', { upload })).rejects.toThrow('That upload is over.')
+    await other.request('files.cancel', { upload })
+    await front.request('files.append', { upload, data: 'AAAA' })
+    const { guestId } = await front.request('guests.create', { config: { name: 'rex', kind: 'pup' } })
+    const exported = await front.request('guests.export', { guestId })
+    await front.done(exported)
+    const { download } = exported
+    await expect(other.request('files.read', { download, offset: 0 })).rejects.toThrow('not offered any more')
+    expect((await front.request('files.read', { download, offset: 2 ** 40 })).data).toBe('')
+    front.close()
+    await expect.poll(() => readdir(join(home, 'staging'))).toEqual([])
   })
 })

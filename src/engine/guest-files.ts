@@ -3,21 +3,23 @@
  * reads kernel, initrd and symbols and opens the disks.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { copyFile, link, mkdir, open, readdir, rename, rm, statfs, truncate, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { GuestConfig } from '../shared/guest.ts'
 import type { GuestFile } from '../emu/index.ts'
-import { MANIFEST, type ArchivedGuest } from './archive.ts'
+import { MANIFEST, type GuestArchive, type GuestToPack } from './archive.ts'
+import { temporaryFor } from './atomic-file.ts'
 import { builtinPup, builtinPupSymbols } from './builtin.ts'
 import { EngineError } from './errors.ts'
-import { writeFileAtomic } from './atomic-file.ts'
+import { assertNotAborted, copyInto, openRegular, SparseWriter, type CopyOptions } from './file-copy.ts'
+import { assertPlainName, portableName } from './file-names.ts'
 import type { GuestLibrary } from './guest-library.ts'
 import { readSymbols, type SymbolTable } from './symbols.ts'
 
-/** Folders and control characters: in no file's name. */
-const NO_FILE_NAME = /[/\\\u0000-\u001f\u007f]/
 const MEBIBYTE = 1 << 20
 const FILE_FIELDS = ['kernel', 'initrd', 'symbols'] as const
+/** A guest has at most as much memory. Whatever is longer is no kernel. */
+const LONGEST_BOOT_FILE = 1024 * MEBIBYTE
 
 export interface BootFiles {
   kernel: GuestFile
@@ -40,20 +42,21 @@ export class GuestFiles {
     await mkdir(this.staging, { recursive: true, mode: 0o700 })
   }
 
-  /** Keeps an uploaded file; returns the path to name in a configuration. */
-  async upload(name: string, data: Uint8Array): Promise<string> {
-    if (name === '' || name === '.' || name === '..' || NO_FILE_NAME.test(name)) {
-      throw new EngineError('invalid', `“${name}” is not a file name.`)
-    }
+  /** A new folder for one file of that name, to be filled by the caller; its path. */
+  async stage(name: string): Promise<string> {
+    assertPlainName(name)
     const folder = join(this.staging, randomBytes(8).toString('hex'))
     await mkdir(folder, { mode: 0o700 })
-    try {
-      await writeFileAtomic(join(folder, name), data)
-    } catch (error) {
-      await rm(folder, { recursive: true, force: true })
-      throw error
-    }
-    return join(folder, name)
+    return join(folder, portableName(name))
+  }
+
+  /** Forgets a staged file. */
+  async unstage(file: string): Promise<void> {
+    if (this.isStaged(file)) await rm(dirname(file), { recursive: true, force: true })
+  }
+
+  isStaged(file: string): boolean {
+    return dirname(dirname(file)) === this.staging
   }
 
   /**
@@ -63,24 +66,38 @@ export class GuestFiles {
   async adopt(guestId: string, config: GuestConfig): Promise<GuestConfig> {
     const next: GuestConfig = { ...config, disks: config.disks.map((disk) => ({ ...disk })) }
     const taken = new Map<string, string>()
+    const made: string[] = []
+    const make = async (name: string, fill: (path: string) => Promise<void>): Promise<string> => {
+      const file = await this.library.newFile(guestId, name)
+      made.push(file.name)
+      await fill(file.path)
+      return file.name
+    }
     const take = async (file: string): Promise<string> => {
-      if (dirname(dirname(file)) !== this.staging) return file
-      const name = taken.get(file) ?? (await this.library.addFile(guestId, basename(file), await readFile(file)))
+      if (!this.isStaged(file)) return file
+      const name = taken.get(file) ?? (await make(basename(file), (path) => linkOver(file, path)))
       taken.set(file, name)
       return name
     }
-    for (const field of FILE_FIELDS) if (next[field] !== '') next[field] = await take(next[field])
-    for (const disk of next.disks) {
-      if (disk.create === undefined) disk.file = await take(disk.file)
-      else disk.file = await this.library.addEmptyFile(guestId, disk.file, disk.create * MEBIBYTE)
-      delete disk.create
+    try {
+      for (const field of FILE_FIELDS) if (next[field] !== '') next[field] = await take(next[field])
+      for (const disk of next.disks) {
+        const { create } = disk
+        if (create === undefined) disk.file = await take(disk.file)
+        // It takes no room on the disk until it is written.
+        else disk.file = await make(disk.file, (path) => truncate(path, create * MEBIBYTE))
+        delete disk.create
+      }
+    } catch (error) {
+      for (const name of made) await this.library.removeFile(guestId, name)
+      throw error
     }
-    for (const file of taken.keys()) await rm(dirname(file), { recursive: true, force: true })
+    for (const file of taken.keys()) await this.unstage(file)
     return next
   }
 
   /** Everything a start needs. Throws EngineError naming the file that is missing or unusable. */
-  async bootFiles(guestId: string): Promise<BootFiles> {
+  async bootFiles(guestId: string, signal?: AbortSignal): Promise<BootFiles> {
     const { config } = this.library.get(guestId)
     if (config.kind === 'pup') {
       const pup = builtinPup()
@@ -88,42 +105,102 @@ export class GuestFiles {
     }
     if (config.kernel === '')
       throw new EngineError('unusable', `“${config.name}” has no kernel. Edit it and choose one.`)
-    const kernel = await this.read(guestId, 'kernel', config.kernel)
-    const initrd = config.initrd === '' ? undefined : await this.read(guestId, 'initrd', config.initrd)
-    const symbols = config.symbols === '' ? kernel : await this.read(guestId, 'symbols', config.symbols)
+    const kernel = await this.read(guestId, 'kernel', config.kernel, signal)
+    const initrd = config.initrd === '' ? undefined : await this.read(guestId, 'initrd', config.initrd, signal)
+    const symbols = config.symbols === '' ? kernel : await this.read(guestId, 'symbols', config.symbols, signal)
     return { kernel, initrd, symbols: readSymbols(symbols.bytes) }
   }
 
-  /** The guest as an archive has it: every file its configuration names is inside. */
-  async pack(guestId: string): Promise<ArchivedGuest> {
+  /** The guest as an archive has it: every file its configuration names, under a plain name. */
+  async toPack(guestId: string): Promise<GuestToPack & { size: number }> {
     const { config } = this.library.get(guestId)
     const next: GuestConfig = { ...config, disks: config.disks.map((disk) => ({ ...disk })) }
-    const files: ArchivedGuest['files'] = []
+    const files: { name: string; path: string }[] = []
+    let size = 0
     const add = async (what: string, file: string): Promise<string> => {
-      const { bytes } = await this.read(guestId, what, file)
-      const plain = archiveName(basename(file))
+      const path = this.library.resolveFile(guestId, file)
+      size += await this.sizeOf(what, path)
+      const plain = portableName(basename(path))
       let name = plain
-      for (let n = 2; name === MANIFEST || files.some((each) => each.name === name); n++) name = `${n}-${plain}`
-      files.push({ name, data: bytes })
+      for (let n = 2; taken(name, files); n++) name = `${n}-${plain}`
+      files.push({ name, path })
       return name
     }
     for (const field of FILE_FIELDS) if (next[field] !== '') next[field] = await add(field, next[field])
     for (const disk of next.disks) disk.file = await add('disk', disk.file)
-    return { config: next, files }
+    return { config: next, files, size }
   }
 
-  /** Copies what Kennel made for one guest into another's folder. */
-  async copyFiles(from: string, to: string): Promise<void> {
-    for (const name of this.library.get(from).files) {
-      await this.library.addFile(to, name, await readFile(join(this.library.folderOf(from), name)))
+  /** Unpacks an archive's files into a guest's folder; the configuration with their names there. */
+  async unpack(guestId: string, archive: GuestArchive, { signal, copied }: CopyOptions = {}): Promise<GuestConfig> {
+    await assertRoom(this.library.folderOf(guestId), archive.size)
+    const names = new Map<string, string>()
+    for (const { name } of archive.files) {
+      const made = await this.library.newFile(guestId, name)
+      names.set(name, made.name)
+      const target = await open(made.path, 'r+')
+      try {
+        const writer = new SparseWriter(target)
+        const write = async (piece: Uint8Array): Promise<void> => {
+          await writer.write(piece)
+          copied?.(piece.length)
+        }
+        await archive.extract(name, write, signal)
+        await writer.finish()
+      } finally {
+        await target.close()
+      }
     }
+    return renamed(archive.config, names)
   }
 
-  private async read(guestId: string, what: string, file: string): Promise<GuestFile> {
+  /** Copies what Kennel made for one guest into another's folder; `config` with the names there. */
+  async copyFiles(from: string, to: string, config: GuestConfig, options: CopyOptions = {}): Promise<GuestConfig> {
+    const names = new Map<string, string>()
+    for (const name of this.library.get(from).files) {
+      assertNotAborted(options.signal)
+      const made = await this.library.newFile(to, name)
+      names.set(name, made.name)
+      await copyInto(join(this.library.folderOf(from), name), made.path, options)
+    }
+    return renamed(config, names)
+  }
+
+  /** Bytes of the files Kennel made for a guest. */
+  async ownSize(guestId: string): Promise<number> {
+    let size = 0
+    for (const name of this.library.get(guestId).files) {
+      size += await this.sizeOf('own', join(this.library.folderOf(guestId), name))
+    }
+    return size
+  }
+
+  private async sizeOf(what: string, path: string): Promise<number> {
+    return this.opened(what, path, async (file) => (await file.stat()).size)
+  }
+
+  private async read(guestId: string, what: string, file: string, signal?: AbortSignal): Promise<GuestFile> {
     const path = this.library.resolveFile(guestId, file)
+    const bytes = await this.opened(what, path, async (handle) => {
+      if ((await handle.stat()).size > LONGEST_BOOT_FILE) {
+        throw new EngineError('unusable', `The ${what} file ${path} is too large: it has more than 1 GiB.`)
+      }
+      return handle.readFile(signal === undefined ? {} : { signal })
+    })
+    return { name: basename(path), bytes }
+  }
+
+  private async opened<T>(what: string, path: string, work: (file: FileHandle) => Promise<T>): Promise<T> {
     try {
-      return { name: basename(path), bytes: await readFile(path) }
+      const handle = await openRegular(path)
+      try {
+        return await work(handle)
+      } finally {
+        await handle.close()
+      }
     } catch (error) {
+      if (error instanceof Error && error.name === 'AbortError') throw new EngineError('cancelled', 'It was cancelled.')
+      if (error instanceof EngineError && !error.message.endsWith('is not a file.')) throw error
       const missing = (error as { code?: string }).code === 'ENOENT'
       const problem = missing ? 'does not exist any more' : 'cannot be read'
       throw new EngineError('unusable', `The ${what} file ${path} ${problem}. Edit the guest and choose another.`)
@@ -136,7 +213,47 @@ export class GuestFiles {
   }
 }
 
-/** A name that unpackGuest takes: no hidden file, no folder of any system. */
-function archiveName(name: string): string {
-  return name.replace(/^\.+/, '').replaceAll('\\', '_') || 'file'
+function taken(name: string, files: readonly { name: string }[]): boolean {
+  const same = (other: string): boolean => other.toLowerCase() === name.toLowerCase()
+  return same(MANIFEST) || files.some((each) => same(each.name))
+}
+
+/** `config` with the files it names by their new names. */
+function renamed(config: GuestConfig, names: ReadonlyMap<string, string>): GuestConfig {
+  const now = (file: string): string => names.get(file) ?? file
+  return {
+    ...config,
+    kernel: now(config.kernel),
+    initrd: now(config.initrd),
+    symbols: now(config.symbols),
+    disks: config.disks.map(({ file, readOnly }) => ({ file: now(file), readOnly })),
+  }
+}
+
+/** Puts a staged file in the place of an empty one, and leaves it staged too. */
+async function linkOver(staged: string, path: string): Promise<void> {
+  const temporary = temporaryFor(path)
+  try {
+    await link(staged, temporary)
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ENOENT') throw error
+    // Another disk, or a file system without links.
+    return copyFile(staged, path)
+  }
+  await rename(temporary, path)
+}
+
+/** Refuses what would fill the disk. */
+async function assertRoom(folder: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(folder)
+  if (bytes <= bavail * bsize) return
+  const needed = numberOf(bytes)
+  throw new EngineError(
+    'io',
+    `There is not enough room: the guest needs ${needed}, ${numberOf(bavail * bsize)} are free.`,
+  )
+}
+
+function numberOf(bytes: number): string {
+  return `${Math.ceil(bytes / MEBIBYTE)} MiB`
 }

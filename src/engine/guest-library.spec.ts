@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as v from 'valibot'
@@ -10,6 +10,12 @@ const config = (name: string): GuestConfig => v.parse(GuestConfigSchema, { name,
 
 let root: string
 let library: GuestLibrary
+/** A file of Kennel's in a guest's folder; its name there. */
+async function addFile(id: string, name: string, data: number[]): Promise<string> {
+  const file = await library.newFile(id, name)
+  await writeFile(file.path, Uint8Array.from(data))
+  return file.name
+}
 const open = async (): Promise<GuestLibrary> => {
   const opened = new GuestLibrary({ library: join(root, 'guests'), trash: join(root, 'trash') })
   await opened.load()
@@ -46,7 +52,9 @@ describe('GuestLibrary', () => {
 
   it.each([
     ['half a file', '{ "schema": 1, "id"', 'not valid JSON'],
-    ['a future schema', JSON.stringify({ schema: 2 }), 'bad value at “schema”'],
+    ['a future schema', JSON.stringify({ schema: 2 }), 'written by a newer Kennel'],
+    ['a bad schema', JSON.stringify({ schema: 'x' }), 'bad value at “schema”'],
+    ['null', 'null', 'bad value'],
     ['an empty folder', null, 'guest.json is missing'],
   ])('sets %s aside by name and lists the rest', async (_what, text, problem) => {
     const good = await library.create(config('good'))
@@ -60,7 +68,7 @@ describe('GuestLibrary', () => {
 
   it('brings a deleted guest back with its files', async () => {
     const { id } = await library.create(config('rex'))
-    const file = await library.addFile(id, 'disk.img', new Uint8Array([1, 2, 3]))
+    const file = await addFile(id, 'disk.img', [1, 2, 3])
     await library.remove(id)
     expect(library.list()).toEqual([])
     expect((await library.trash()).map((t) => t.name)).toEqual(['rex'])
@@ -71,7 +79,7 @@ describe('GuestLibrary', () => {
 
   it('removes from the trash only what Kennel made', async () => {
     const { id } = await library.create(config('rex'))
-    await library.addFile(id, 'disk.img', new Uint8Array(10))
+    await addFile(id, 'disk.img', [1])
     await writeFile(join(library.folderOf(id), 'mine.txt'), 'my notes')
     await library.remove(id)
     expect(await library.emptyTrash()).toBe(1)
@@ -81,13 +89,63 @@ describe('GuestLibrary', () => {
 
   it.each(['../evil', 'a/b', '..', '', 'a\\b'])('refuses the file name %j', async (name) => {
     const { id } = await library.create(config('rex'))
-    await expect(library.addFile(id, name, new Uint8Array(1))).rejects.toThrow('is not a plain file name')
+    await expect(library.newFile(id, name)).rejects.toThrow('is not a plain file name')
   })
 
   it('never overwrites a file it made', async () => {
     const { id } = await library.create(config('rex'))
-    expect(await library.addFile(id, 'disk.img', new Uint8Array([1]))).toBe('disk.img')
-    expect(await library.addFile(id, 'disk.img', new Uint8Array([2]))).toBe('disk-2.img')
-    expect(await library.addFile(id, 'guest.json', new Uint8Array([2]))).toBe('guest-2.json')
+    expect(await addFile(id, 'disk.img', [1])).toBe('disk.img')
+    expect(await addFile(id, 'disk.img', [2])).toBe('disk-2.img')
+    expect(await addFile(id, 'guest.json', [2])).toBe('guest-2.json')
+  })
+
+  it('leaves alone what others put into a guest’s folder, also under the same name', async () => {
+    const { id } = await library.create(config('rex'))
+    await writeFile(join(library.folderOf(id), 'disk.img'), 'not Kennel’s')
+    expect(await addFile(id, 'disk.img', [1])).toBe('disk-2.img')
+    expect(await readFile(join(library.folderOf(id), 'disk.img'), 'utf8')).toBe('not Kennel’s')
+    expect(library.get(id).files).toEqual(['disk-2.img'])
+  })
+
+  it('remembers every file when several are made at once', async () => {
+    const { id } = await library.create(config('rex'))
+    const made = await Promise.all(Array.from({ length: 8 }, () => library.newFile(id, 'disk.img')))
+    const names = made.map(({ name }) => name).sort()
+    expect(new Set(names).size).toBe(8)
+    expect([...library.get(id).files].sort()).toEqual(names)
+    expect([...(await open()).get(id).files].sort()).toEqual(names)
+  })
+
+  it('lists the rest when an entry leads nowhere, and ignores files', async () => {
+    const { id } = await library.create(config('rex'))
+    await symlink(join(root, 'nowhere'), join(root, 'guests', 'away'))
+    await writeFile(join(root, 'guests', 'note.txt'), 'mine')
+    const again = await open()
+    expect(again.list().map((guest) => guest.id)).toEqual([id])
+    expect(again.quarantined().map(({ folder }) => folder)).toEqual(['away'])
+  })
+
+  it('clears away what a crash left of a file that was being written, and nothing like it', async () => {
+    const { id } = await library.create(config('rex'))
+    await writeFile(join(library.folderOf(id), '.0123456789ab.tmp'), '{ "schema": 1, "id"')
+    await writeFile(join(library.folderOf(id), '.mine.tmp'), 'mine')
+    await open()
+    expect((await readdir(library.folderOf(id))).sort()).toEqual(['.mine.tmp', 'guest.json'])
+  })
+
+  it('empties the rest of the trash when one entry cannot be removed, and says why', async () => {
+    const [one, two] = [await library.create(config('rex')), await library.create(config('bella'))]
+    const name = await addFile(one.id, 'disk.img', [1])
+    for (const { id } of [one, two]) await library.remove(id)
+    await rm(join(root, 'trash', one.id, name))
+    await mkdir(join(root, 'trash', one.id, name))
+    await expect(library.emptyTrash()).rejects.toThrow(/directory/)
+    expect((await library.trash()).map(({ id }) => id)).toEqual([one.id])
+  })
+
+  it('makes nothing when a guest cannot be written', async () => {
+    await rm(join(root, 'guests'), { recursive: true })
+    await expect(library.create(config('rex'))).rejects.toThrow('ENOENT')
+    expect(library.list()).toEqual([])
   })
 })

@@ -9,9 +9,10 @@
  */
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
-import { basename, isAbsolute, join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import * as v from 'valibot'
 import {
+  GUEST_SCHEMA_VERSION,
   GuestConfigSchema,
   MAX_GUEST_NAME,
   type GuestConfig,
@@ -19,10 +20,13 @@ import {
   type TrashEntry,
 } from '../shared/guest.ts'
 import { EngineError } from './errors.ts'
-import { writeFileAtomic } from './atomic-file.ts'
+import { isTemporary, writeFileAtomic } from './atomic-file.ts'
+import { assertPlainName, numberedName, portableName } from './file-names.ts'
+
+const MANIFEST = 'guest.json'
 
 const RecordSchema = v.object({
-  schema: v.literal(1),
+  schema: v.literal(GUEST_SCHEMA_VERSION),
   id: v.pipe(v.string(), v.regex(/^[a-z0-9-]{1,80}$/)),
   colour: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(7)),
   createdAt: v.string(),
@@ -44,6 +48,8 @@ export class GuestLibrary {
   private readonly records = new Map<string, GuestRecord>()
   private broken: QuarantinedEntry[] = []
   private readonly now: () => Date
+  /** Changes of records are made one after another: each builds on the one before it. */
+  private last: Promise<unknown> = Promise.resolve()
 
   constructor(folders: LibraryFolders, now: () => Date = () => new Date()) {
     this.folders = folders
@@ -58,11 +64,12 @@ export class GuestLibrary {
     this.broken = []
     for (const folder of (await readdir(this.folders.library)).sort()) {
       const path = join(this.folders.library, folder)
-      if (!(await stat(path)).isDirectory()) continue
       try {
+        if (!(await stat(path)).isDirectory()) continue
         const record = await readRecord(path)
         if (record.id !== folder) throw new Error(`its folder is called ${folder} but guest.json says ${record.id}`)
         this.records.set(record.id, record)
+        await sweep(path)
       } catch (error) {
         this.broken.push({ folder, problem: describeBroken(error) })
       }
@@ -92,60 +99,78 @@ export class GuestLibrary {
 
   /** Absolute path of a file a configuration names: absolute, or inside the guest's own folder. */
   resolveFile(id: string, file: string): string {
-    return isAbsolute(file) ? file : join(this.folderOf(id), plainName(file))
+    if (isAbsolute(file)) return file
+    assertPlainName(file)
+    return join(this.folderOf(id), file)
   }
 
   async create(config: GuestConfig): Promise<GuestRecord> {
     const record: GuestRecord = {
-      schema: 1,
+      schema: GUEST_SCHEMA_VERSION,
       id: this.newId(config.name),
       colour: this.freeColour(),
       createdAt: this.now().toISOString(),
       config: { ...config, name: this.freeName(config.name) },
       files: [],
     }
-    await mkdir(join(this.folders.library, record.id), { mode: 0o700 })
+    const folder = join(this.folders.library, record.id)
+    await mkdir(folder, { mode: 0o700 })
+    // The name is taken from now on.
     this.records.set(record.id, record)
-    await this.save(record)
+    try {
+      await this.save(record)
+    } catch (error) {
+      this.records.delete(record.id)
+      await rm(folder, { recursive: true, force: true })
+      throw error
+    }
     return record
   }
 
   async update(id: string, config: GuestConfig): Promise<GuestRecord> {
-    const record = this.get(id)
-    if (config.name !== record.config.name && this.nameTaken(config.name, id)) {
-      throw new EngineError('invalid', `Another guest is already called “${config.name}”. Choose another name.`)
-    }
-    const next = { ...record, config }
-    await this.save(next)
-    this.records.set(id, next)
-    return next
+    return this.change(id, (record) => {
+      this.assertNameFree(config.name, id)
+      return { ...record, config }
+    })
   }
 
-  /** Writes a file into a guest's folder and remembers that Kennel made it. Returns its name there. */
-  async addFile(id: string, name: string, data: Uint8Array): Promise<string> {
-    const record = this.get(id)
-    const plain = uniqueName(plainName(name), new Set([...record.files, 'guest.json']))
-    await writeFileAtomic(join(this.folderOf(id), plain), data)
-    const next = { ...record, files: [...record.files, plain] }
-    await this.save(next)
-    this.records.set(id, next)
-    return plain
+  /** Throws 'invalid' when another guest has the name. */
+  assertNameFree(name: string, id: string): void {
+    if (name === this.get(id).config.name || !this.nameTaken(name, id)) return
+    throw new EngineError('invalid', `Another guest is already called “${name}”. Choose another name.`)
   }
 
-  /** A new file of `size` zero bytes in a guest's folder; it takes no room on the disk until it is written. Returns its name there. */
-  async addEmptyFile(id: string, name: string, size: number): Promise<string> {
-    const record = this.get(id)
-    const plain = uniqueName(plainName(name), new Set([...record.files, 'guest.json']))
-    const file = await open(join(this.folderOf(id), plain), 'wx', 0o600)
-    try {
-      await file.truncate(size)
-    } finally {
+  /**
+   * A new, empty file in a guest's folder, remembered as made by Kennel; its name there is like `name`. Whatever is in the folder already,
+   * also what Kennel knows nothing of, stays as it is.
+   */
+  async newFile(id: string, name: string): Promise<{ name: string; path: string }> {
+    assertPlainName(name)
+    const folder = this.folderOf(id)
+    for (let n = 1; ; n++) {
+      const free = numberedName(portableName(name), n)
+      if (free.toLowerCase() === MANIFEST) continue
+      const path = join(folder, free)
+      const file = await open(path, 'wx', 0o600).catch((error: unknown) => {
+        if ((error as { code?: string }).code === 'EEXIST') return null
+        throw error
+      })
+      if (file === null) continue
       await file.close()
+      try {
+        await this.change(id, (record) => ({ ...record, files: [...record.files, free] }))
+      } catch (error) {
+        await rm(path, { force: true })
+        throw error
+      }
+      return { name: free, path }
     }
-    const next = { ...record, files: [...record.files, plain] }
-    await this.save(next)
-    this.records.set(id, next)
-    return plain
+  }
+
+  /** Removes a file that newFile() made. */
+  async removeFile(id: string, name: string): Promise<void> {
+    await rm(join(this.folderOf(id), name), { force: true })
+    await this.change(id, (record) => ({ ...record, files: record.files.filter((each) => each !== name) }))
   }
 
   /** Takes back create(): a guest of which something could not be made leaves nothing. */
@@ -157,18 +182,20 @@ export class GuestLibrary {
 
   /** Moves a guest to the trash. */
   async remove(id: string): Promise<TrashEntry> {
-    const record = { ...this.get(id), deletedAt: this.now().toISOString() }
-    await this.save(record)
+    const deletedAt = this.now().toISOString()
+    const record = await this.change(id, (before) => ({ ...before, deletedAt }))
     await rename(this.folderOf(id), join(this.folders.trash, id))
     this.records.delete(id)
-    return { id, name: record.config.name, deletedAt: record.deletedAt }
+    return { id, name: record.config.name, deletedAt }
   }
 
   async restore(id: string): Promise<GuestRecord> {
-    const path = join(this.folders.trash, plainName(id))
+    assertPlainName(id)
+    const path = join(this.folders.trash, id)
     const { deletedAt: _gone, ...record } = await readRecord(path).catch(() => {
       throw new EngineError('notFound', 'That guest is no longer in the trash.')
     })
+    if (record.id !== id) throw new EngineError('notFound', 'That guest is no longer in the trash.')
     const name = this.freeName(record.config.name)
     const back: GuestRecord = { ...record, config: { ...record.config, name } }
     await rename(path, join(this.folders.library, id))
@@ -186,17 +213,23 @@ export class GuestLibrary {
     return entries.sort((a, b) => (a.deletedAt < b.deletedAt ? 1 : -1))
   }
 
-  /** Removes what Kennel made of every guest in the trash. Folders with other files in them stay. */
+  /**
+   * Removes what Kennel made of every guest in the trash. Folders with other files in them stay. What cannot be removed stays in the
+   * trash, and the first reason is thrown when everything else is gone.
+   */
   async emptyTrash(): Promise<number> {
     let removed = 0
+    const problems: unknown[] = []
     for (const { id } of await this.trash()) {
       const path = join(this.folders.trash, id)
-      const record = await readRecord(path)
-      for (const file of record.files) await rm(join(path, plainName(file)), { force: true })
-      await rm(join(path, 'guest.json'), { force: true })
-      await rmdir(path).catch(() => undefined) // somebody else's file is in it: it stays
-      removed++
+      try {
+        await removeOwn(path)
+        removed++
+      } catch (error) {
+        problems.push(error)
+      }
     }
+    if (problems.length > 0) throw problems[0]
     return removed
   }
 
@@ -205,7 +238,9 @@ export class GuestLibrary {
     if (!this.nameTaken(wanted)) return wanted
     const stem = wanted.replace(/ \d+$/, '')
     for (let n = 2; ; n++) {
-      const name = `${stem.slice(0, MAX_GUEST_NAME - ` ${n}`.length)} ${n}`
+      // Half a character is none.
+      const cut = stem.slice(0, MAX_GUEST_NAME - ` ${n}`.length).replace(/[\ud800-\udbff]$/, '')
+      const name = `${cut} ${n}`
       if (!this.nameTaken(name)) return name
     }
   }
@@ -230,30 +265,47 @@ export class GuestLibrary {
     return `${stem}-${randomBytes(4).toString('hex')}`
   }
 
+  private change(id: string, alter: (record: GuestRecord) => GuestRecord): Promise<GuestRecord> {
+    const changed = this.last.then(async () => {
+      const next = alter(this.get(id))
+      await this.save(next)
+      this.records.set(id, next)
+      return next
+    })
+    this.last = changed.catch(() => undefined)
+    return changed
+  }
+
   private async save(record: GuestRecord): Promise<void> {
-    await writeFileAtomic(join(this.folders.library, record.id, 'guest.json'), JSON.stringify(record, null, 2) + '\n')
+    await writeFileAtomic(join(this.folders.library, record.id, MANIFEST), JSON.stringify(record, null, 2) + '\n')
   }
 }
 
-/** A name without any folder; refuses what would leave the guest's folder. */
-function plainName(name: string): string {
-  const plain = basename(name.replaceAll('\\', '/'))
-  if (plain === '' || plain === '.' || plain === '..' || plain !== name) {
-    throw new EngineError('invalid', `“${name}” is not a plain file name.`)
+/** Removes what Kennel made in a folder of the trash, and the folder when nothing else is in it. */
+async function removeOwn(folder: string): Promise<void> {
+  const { files } = await readRecord(folder)
+  for (const file of files) {
+    assertPlainName(file)
+    await rm(join(folder, file), { force: true })
   }
-  return plain
+  await sweep(folder)
+  await rm(join(folder, MANIFEST), { force: true })
+  await rmdir(folder).catch(() => undefined) // somebody else's file is in it: it stays
 }
 
-function uniqueName(name: string, taken: Set<string>): string {
-  if (!taken.has(name)) return name
-  const dot = name.lastIndexOf('.')
-  const [stem, ending] = dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, '']
-  for (let n = 2; ; n++) if (!taken.has(`${stem}-${n}${ending}`)) return `${stem}-${n}${ending}`
+/** Removes what a crash left of files that were being written. */
+async function sweep(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) if (isTemporary(name)) await rm(join(folder, name), { force: true })
 }
 
 async function readRecord(folder: string): Promise<GuestRecord> {
-  const text = await readFile(join(folder, 'guest.json'), 'utf8')
-  return v.parse(RecordSchema, JSON.parse(text))
+  const text = await readFile(join(folder, MANIFEST), 'utf8')
+  const parsed = JSON.parse(text) as unknown
+  const { schema } = (parsed ?? {}) as { schema?: unknown }
+  if (typeof schema === 'number' && schema > GUEST_SCHEMA_VERSION) {
+    throw new Error('it was written by a newer Kennel than this one')
+  }
+  return v.parse(RecordSchema, parsed)
 }
 
 function describeBroken(error: unknown): string {

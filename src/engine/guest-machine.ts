@@ -32,6 +32,10 @@ export class GuestMachine implements GuestIdentity, ConsolePort {
   running: RunningGuest | null = null
   disks: FileDisk[] = []
   symbols: SymbolTable | null = null
+  /** What is being done with its files, and keeps it from being started or deleted: "being copied". */
+  readonly busy: string[] = []
+  /** Gives up a start whose files are being read. */
+  starting: AbortController | null = null
   live: LiveFigures = { cpuShare: 0, memoryUsed: 0, activity: [], cpu: -1 }
   private readonly changed: (machine: GuestMachine) => void
   private waiters: (() => void)[] = []
@@ -87,7 +91,7 @@ export class GuestMachine implements GuestIdentity, ConsolePort {
   /** Its launcher is gone. */
   ended(exit: GuestExit): void {
     this.running = null
-    for (const disk of this.disks.splice(0)) disk.close()
+    this.closeDisks()
     const { kind, reason } = exit
     if (kind === 'killed' || kind === 'crashed') {
       this.buffer.mark(`${this.name} ${kind === 'killed' ? 'was killed' : 'crashed'}: ${reason}`)
@@ -95,6 +99,34 @@ export class GuestMachine implements GuestIdentity, ConsolePort {
     } else {
       this.buffer.mark(`${this.name} ${kind === 'poweroff' ? 'powered off' : 'was turned off'}`)
       this.setState('stopped', kind === 'poweroff' ? null : 'turned off')
+    }
+  }
+
+  /** A disk that cannot write its last bytes is told of, and keeps nothing else from ending. */
+  closeDisks(): void {
+    for (const disk of this.disks.splice(0)) {
+      try {
+        disk.close()
+      } catch (error) {
+        const problem = error instanceof Error ? error.message : String(error)
+        this.buffer.mark(`The last bytes written to ${disk.path} may be lost: ${problem}`)
+      }
+    }
+  }
+
+  /** Throws badState while something is done with its files. */
+  assertIdle(): void {
+    const [doing] = this.busy
+    if (doing !== undefined) throw new EngineError('badState', `“${this.name}” is ${doing}. Wait until that is done.`)
+  }
+
+  /** Does something with its files, which keeps it from being started or deleted meanwhile. */
+  async whileBusy<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    this.busy.push(doing)
+    try {
+      return await work()
+    } finally {
+      this.busy.splice(this.busy.indexOf(doing), 1)
     }
   }
 

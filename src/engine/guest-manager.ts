@@ -2,19 +2,21 @@
  * All guests: the library's records, their machines, and what can be done with them. Every action is a job; what it cannot do it refuses
  * with a sentence.
  */
+import { basename, isAbsolute } from 'node:path'
 import { ACTION_FROM, type GuestAction, type GuestConfig, type GuestSummary, type TrashEntry } from '../shared/guest.ts'
 import type { Job } from '../shared/protocol.ts'
 import { MIB } from '../emu/layout/memory.ts'
 import { type GuestExit, UnusableImageError } from '../emu/index.ts'
-import { packGuest, unpackGuest } from './archive.ts'
+import { GuestArchive, packGuest } from './archive.ts'
 import type { EmulatedHost, GuestDirectory } from './emulated-host.ts'
 import { EngineError, toProtocolError } from './errors.ts'
 import { FileDisk } from './file-disk.ts'
+import { portableName } from './file-names.ts'
 import type { GuestFiles } from './guest-files.ts'
 import type { GuestLibrary, GuestRecord } from './guest-library.ts'
 import { GuestMachine } from './guest-machine.ts'
 import type { GuestIdentity } from './inspect/target.ts'
-import type { Jobs } from './jobs.ts'
+import type { JobContext, Jobs } from './jobs.ts'
 import type { Log } from './log.ts'
 import type { RunningGuest } from '../emu/index.ts'
 
@@ -101,32 +103,46 @@ export class GuestManager implements GuestDirectory {
 
   async update(guestId: string, config: GuestConfig): Promise<GuestMachine> {
     const machine = this.get(guestId)
+    // Before any file is moved: a form that is refused can be sent again.
+    this.library.assertNameFree(config.name, guestId)
     machine.record = await this.library.update(guestId, await this.files.adopt(guestId, config))
     this.events.changed(machine.summary())
     return machine
   }
 
-  async clone(guestId: string, name?: string): Promise<GuestMachine> {
-    const { config } = this.get(guestId).record
-    if (this.get(guestId).alive && config.disks.some((disk) => !disk.readOnly)) {
-      throw new EngineError('badState', `Stop “${config.name}” first: its disk is being written.`)
+  clone(guestId: string, name?: string): Job {
+    const machine = this.get(guestId)
+    this.assertUnwritten(machine)
+    const work = async ({ signal, progress, about }: JobContext): Promise<void> => {
+      const { config } = machine.record
+      const record = await this.library.create({ ...config, name: name ?? this.library.freeName(config.name) })
+      await this.orNothing(record.id, async () => {
+        const copied = parts(await this.files.ownSize(guestId), progress)
+        const own = {
+          ...(await this.files.copyFiles(guestId, record.id, config, { signal, copied })),
+          name: record.config.name,
+        }
+        await this.library.update(record.id, own)
+      })
+      about(record.id)
+      this.events.changed(this.add(this.library.get(record.id)).summary())
     }
-    const record = await this.library.create({ ...config, name: name ?? this.library.freeName(config.name) })
-    await this.orNothing(record.id, () => this.files.copyFiles(guestId, record.id))
-    const machine = this.add(this.library.get(record.id))
-    this.events.changed(machine.summary())
-    return machine
+    const title = `Clone ${machine.name}`
+    return this.jobs.start(title, { cancellable: true }, (job) => machine.whileBusy('being copied', () => work(job)))
   }
 
   async remove(guestId: string): Promise<TrashEntry> {
     const machine = this.get(guestId)
     if (machine.alive) throw new EngineError('badState', `“${machine.name}” is ${machine.state}. Stop it first.`)
-    await machine.buffer.logTo(null)
-    const entry = await this.library.remove(guestId)
-    this.machines.delete(guestId)
-    await machine.buffer.dispose()
-    this.events.removed(guestId)
-    return entry
+    machine.assertIdle()
+    return machine.whileBusy('being deleted', async () => {
+      await machine.buffer.logTo(null)
+      const entry = await this.library.remove(guestId)
+      this.machines.delete(guestId)
+      await machine.buffer.dispose()
+      this.events.removed(guestId)
+      return entry
+    })
   }
 
   async restore(guestId: string): Promise<GuestMachine> {
@@ -135,33 +151,61 @@ export class GuestManager implements GuestDirectory {
     return machine
   }
 
-  async export(guestId: string): Promise<{ name: string; bytes: Uint8Array }> {
+  /** What its archive is called. */
+  archiveName(guestId: string): string {
+    return portableName(`${this.get(guestId).name}.kennel`)
+  }
+
+  /** Packs a guest into a new file; `packed` is called when it is whole. */
+  export(guestId: string, path: string, packed: () => void): Job {
     const machine = this.get(guestId)
+    this.assertUnwritten(machine)
+    const work = async ({ signal, progress }: JobContext): Promise<void> => {
+      const guest = await this.files.toPack(guestId)
+      await packGuest(path, guest, { signal, copied: parts(guest.size, progress) })
+      packed()
+    }
+    return this.jobs.start(`Export ${machine.name}`, { guestId, cancellable: true }, (job) =>
+      machine.whileBusy('being exported', () => work(job)),
+    )
+  }
+
+  /** Makes a guest of an archive. It is never started by itself. */
+  import(file: string, name?: string): Job {
+    if (!isAbsolute(file)) throw new EngineError('invalid', 'An archive is named by its whole path.')
+    return this.jobs.start(`Import ${basename(file)}`, { cancellable: true }, async (job) => {
+      try {
+        await this.unpack(file, name, job)
+      } finally {
+        await this.files.unstage(file)
+      }
+    })
+  }
+
+  private async unpack(file: string, name: string | undefined, { signal, progress, about }: JobContext): Promise<void> {
+    const archive = await openArchive(file)
+    try {
+      const { config } = archive
+      const wanted = this.library.freeName(name ?? config.name)
+      const record = await this.library.create({ ...config, name: wanted })
+      await this.orNothing(record.id, async () => {
+        const copied = parts(archive.size, progress)
+        const own = { ...(await this.files.unpack(record.id, archive, { signal, copied })), name: record.config.name }
+        await this.library.update(record.id, own)
+      })
+      about(record.id)
+      this.events.changed(this.add(this.library.get(record.id)).summary())
+    } finally {
+      await archive.close()
+    }
+  }
+
+  /** Refuses to read disks that a running guest writes. */
+  private assertUnwritten(machine: GuestMachine): void {
     if (machine.alive && machine.record.config.disks.some((disk) => !disk.readOnly)) {
       throw new EngineError('badState', `Stop “${machine.name}” first: its disk is being written.`)
     }
-    return { name: `${machine.name}.kennel`, bytes: packGuest(await this.files.pack(guestId)) }
-  }
-
-  async import(archive: Uint8Array, name?: string): Promise<GuestMachine> {
-    const { config, files } = unpackGuest(archive)
-    const inside = new Set(files.map((file) => file.name))
-    const named = [config.kernel, config.initrd, config.symbols, ...config.disks.map((disk) => disk.file)]
-    const missing = named.find((file) => file !== '' && !inside.has(file))
-    if (missing !== undefined) {
-      throw new EngineError(
-        'unusable',
-        `The archive does not hold “${missing}”, which its guest needs; it was not imported.`,
-      )
-    }
-    const wanted = name ?? config.name
-    const record = await this.library.create({ ...config, name: this.library.freeName(wanted) })
-    await this.orNothing(record.id, async () => {
-      for (const file of files) await this.library.addFile(record.id, file.name, file.data)
-    })
-    const machine = this.add(this.library.get(record.id))
-    this.events.changed(machine.summary())
-    return machine
+    if (machine.busy.includes('being deleted')) machine.assertIdle()
   }
 
   /** A new guest is whole or is not there. */
@@ -183,12 +227,13 @@ export class GuestManager implements GuestDirectory {
       throw new EngineError('badState', `“${machine.name}” is ${machine.state}: it cannot ${ACTION_WORDS[action]} now.`)
     }
     if (action !== 'start' || machine.alive) this.host().assertRunning()
+    if (action === 'start' || action === 'restart') machine.assertIdle()
     const title = `${ACTION_TITLES[action]} ${machine.name}`
-    const cancellable = action === 'stop' || action === 'restart'
+    const cancellable = action === 'start' || action === 'stop' || action === 'restart'
     return this.jobs.start(title, { guestId, cancellable }, async ({ signal }) => {
       switch (action) {
         case 'start':
-          return this.start(machine)
+          return this.start(machine, signal)
         case 'pause':
           machine.running?.pause()
           return machine.setState('paused')
@@ -201,32 +246,40 @@ export class GuestManager implements GuestDirectory {
           return this.forceOff(machine)
         case 'restart':
           if (machine.alive) await this.stop(machine, signal)
-          return this.start(machine)
+          return this.start(machine, signal)
       }
     })
   }
 
-  private async start(machine: GuestMachine): Promise<void> {
+  private async start(machine: GuestMachine, signal?: AbortSignal): Promise<void> {
     this.host().assertRunning()
+    machine.assertIdle()
     machine.setState('starting')
+    const starting = new AbortController()
+    machine.starting = starting
+    const giveUp = (): void => starting.abort()
+    signal?.addEventListener('abort', giveUp)
     try {
-      await this.launch(machine)
+      await this.launch(machine, starting.signal)
     } catch (error) {
-      for (const disk of machine.disks.splice(0)) disk.close()
-      const reason = error instanceof Error ? error.message : String(error)
+      machine.closeDisks()
+      const reason = starting.signal.aborted ? 'turned off' : error instanceof Error ? error.message : String(error)
       machine.setState('stopped', reason)
       throw error instanceof UnusableImageError ? new EngineError('unusable', reason) : error
+    } finally {
+      signal?.removeEventListener('abort', giveUp)
+      machine.starting = null
     }
   }
 
-  private async launch(machine: GuestMachine): Promise<void> {
+  private async launch(machine: GuestMachine, signal: AbortSignal): Promise<void> {
     const { config } = machine.record
-    const { kernel, initrd, symbols } = await this.files.bootFiles(machine.guestId)
+    const { kernel, initrd, symbols } = await orAborted(this.files.bootFiles(machine.guestId, signal), signal)
     machine.symbols = symbols
     for (const { file, readOnly } of config.disks) {
-      const path = this.library.resolveFile(machine.guestId, file)
-      this.assertDiskFree(machine, path, readOnly)
-      machine.disks.push(new FileDisk(path, readOnly))
+      const disk = new FileDisk(this.library.resolveFile(machine.guestId, file), readOnly)
+      machine.disks.push(disk)
+      this.assertDiskFree(machine, disk)
     }
     machine.running = this.host().startGuest({
       name: config.name,
@@ -243,13 +296,18 @@ export class GuestManager implements GuestDirectory {
     machine.setState('running')
   }
 
-  /** Two guests that write to one file destroy it. */
-  private assertDiskFree(machine: GuestMachine, path: string, readOnly: boolean): void {
+  /** Two that write to one file destroy it, whatever they call it. */
+  private assertDiskFree(machine: GuestMachine, disk: FileDisk): void {
     for (const other of this.machines.values()) {
-      if (other === machine || !other.alive) continue
-      for (const disk of other.record.config.disks) {
-        if (this.library.resolveFile(other.guestId, disk.file) !== path || (readOnly && disk.readOnly)) continue
-        throw new EngineError('unusable', `The disk ${path} is in use by “${other.name}”. Stop that guest first.`)
+      for (const open of other.disks) {
+        if (open === disk || open.identity !== disk.identity || (open.readOnly && disk.readOnly)) continue
+        if (other === machine) {
+          throw new EngineError(
+            'unusable',
+            `“${machine.name}” has the disk ${disk.path} twice. Edit it and remove one.`,
+          )
+        }
+        throw new EngineError('unusable', `The disk ${disk.path} is in use by “${other.name}”. Stop that guest first.`)
       }
     }
   }
@@ -269,7 +327,7 @@ export class GuestManager implements GuestDirectory {
   private startAgain(machine: GuestMachine): void {
     const typed = machine.running?.takeUnread()
     machine.running = null
-    for (const disk of machine.disks.splice(0)) disk.close()
+    machine.closeDisks()
     machine.buffer.mark(`${machine.name} restarts`)
     this.jobs.start(`Restart ${machine.name}`, { guestId: machine.guestId }, async () => {
       await this.start(machine)
@@ -297,7 +355,8 @@ export class GuestManager implements GuestDirectory {
   }
 
   private async forceOff(machine: GuestMachine): Promise<void> {
-    // While its files are read there is nothing to turn off.
+    // While its files are read there is nothing to turn off, and reading may take for ever.
+    machine.starting?.abort()
     await machine.until(() => machine.state !== 'starting')
     machine.running?.stop()
     await machine.until(() => !machine.alive)
@@ -327,6 +386,39 @@ export class GuestManager implements GuestDirectory {
     }
     this.machines.set(record.id, machine)
     return machine
+  }
+}
+
+/** Progress of a job by the bytes done so far. */
+function parts(total: number, progress: (fraction: number) => void): (bytes: number) => void {
+  let done = 0
+  let told = 0
+  return (bytes) => {
+    done += bytes
+    // A hundred steps are enough for anybody.
+    if (total <= 0 || (done - told) / total < 0.01) return
+    told = done
+    progress(done / total)
+  }
+}
+
+/** Rejects as soon as the signal fires, also when the work does not notice: a network disk may not answer for ever. */
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = new Promise<never>((_resolve, reject) => {
+    const cancelled = (): void => reject(new EngineError('cancelled', 'It was turned off.'))
+    if (signal.aborted) cancelled()
+    else signal.addEventListener('abort', cancelled, { once: true })
+  })
+  return Promise.race([work, aborted])
+}
+
+/** An archive that is not there, or may not be read, is named by what a person called it. */
+async function openArchive(file: string): Promise<GuestArchive> {
+  try {
+    return await GuestArchive.open(file)
+  } catch (error) {
+    if (error instanceof EngineError || (error as { code?: string }).code !== 'ENOENT') throw error
+    throw new EngineError('unusable', `${basename(file)} does not exist any more.`)
   }
 }
 

@@ -34,7 +34,7 @@ describe('a job', () => {
       progress(0.25)
       progress(7)
       progress(-1)
-      await hold.work({ signal: new AbortController().signal, progress })
+      await hold.work({ about: () => {}, signal: new AbortController().signal, progress })
     })
     const running = { id, title: 'Import rex', guestId: 'rex-1', state: 'running', cancellable: false, error: null }
     expect(jobs.list()).toEqual([{ ...running, progress: null }])

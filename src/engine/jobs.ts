@@ -9,6 +9,8 @@ export interface JobContext {
   readonly signal: AbortSignal
   /** 0-1. */
   progress(fraction: number): void
+  /** The job is about this guest, which was not there when it began. */
+  about(guestId: string): void
 }
 
 interface Entry {
@@ -52,13 +54,15 @@ export class Jobs {
         job.progress = Math.min(1, Math.max(0, fraction))
         this.changed({ ...job })
       },
+      about: (guestId) => (job.guestId = guestId),
     }
     // It begins at once; what it throws at once is a failure like any other.
     const running = async (): Promise<void> => await work(context)
     const done = running().then(
       () => this.finish(job, abort.signal.aborted ? 'cancelled' : 'done', null),
       (error: unknown) => {
-        if (abort.signal.aborted) this.finish(job, 'cancelled', null)
+        const cancelled = error instanceof EngineError && error.code === 'cancelled'
+        if (abort.signal.aborted || cancelled) this.finish(job, 'cancelled', null)
         else this.finish(job, 'failed', toProtocolError(error).message)
       },
     )

@@ -15,6 +15,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Duplex } from '../shared/duplex.ts'
+import { MAX_MESSAGE } from '../shared/protocol.ts'
 import { EngineError } from './errors.ts'
 import { streamDuplex } from './stream-duplex.ts'
 
@@ -96,7 +97,7 @@ export class LocalSocket {
     if (!this.won) return void socket.destroy()
     this.clients.add(socket)
     socket.once('close', () => this.clients.delete(socket))
-    this.accept(streamDuplex(socket))
+    this.accept(streamDuplex(socket, MAX_MESSAGE))
   }
 }
 

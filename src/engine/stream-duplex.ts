@@ -12,7 +12,11 @@ const BYTES = 1
 /** Nothing longer is a frame of ours. */
 const MAX_FRAME = 512 * 1024 * 1024
 
-export function streamDuplex(stream: ByteStream): Duplex {
+/** Bytes that may wait for the other side to read them. */
+const MAX_WAITING = 64 * 1024 * 1024
+
+/** `longest`: bytes of a frame that is still taken from the other side; one who sends more is cut off. */
+export function streamDuplex(stream: ByteStream, longest = MAX_FRAME): Duplex {
   const messageListeners: ((frame: Frame) => void)[] = []
   const closeListeners: (() => void)[] = []
   /** What has come and was not delivered: joined only when there is enough of it, for a large frame comes in very many chunks. */
@@ -28,7 +32,7 @@ export function streamDuplex(stream: ByteStream): Duplex {
     while (pending.length >= HEAD) {
       const length = pending.readUInt32LE(0)
       const kind = pending[4]
-      if (length > MAX_FRAME || (kind !== TEXT && kind !== BYTES)) return void stream.destroy()
+      if (length > longest || (kind !== TEXT && kind !== BYTES)) return void stream.destroy()
       needed = HEAD + length
       if (pending.length < needed) break
       const body = pending.subarray(HEAD, needed)
@@ -47,6 +51,8 @@ export function streamDuplex(stream: ByteStream): Duplex {
   return {
     send: (frame) => {
       if (stream.destroyed || stream.writableEnded) return
+      // It reads nothing, and must not fill our memory.
+      if (stream.writableLength > MAX_WAITING) return void stream.destroy()
       const body = typeof frame === 'string' ? Buffer.from(frame, 'utf8') : frame
       const head = Buffer.alloc(HEAD)
       head.writeUInt32LE(body.length, 0)

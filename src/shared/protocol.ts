@@ -28,7 +28,14 @@ import type {
   TablesSnapshot,
 } from './inspect.ts'
 
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
+
+/** Bytes of a file in one message. Larger ones travel in pieces, so that no message holds up the others. */
+export const MAX_PIECE = 1024 * 1024
+/** Bytes of the longest message of a front; the engine's own may be longer (a console's screen, a report). */
+export const MAX_MESSAGE = 8 * MAX_PIECE
+/** Characters of a piece in base64. */
+const MAX_PIECE_TEXT = Math.ceil(MAX_PIECE / 3) * 4
 
 const id = v.pipe(v.string(), v.minLength(1), v.maxLength(128))
 const guestRef = v.strictObject({ guestId: id })
@@ -90,22 +97,27 @@ export const REQUEST_PARAMS = {
   'guests.delete': guestRef,
   'guests.undelete': guestRef,
   'guests.act': v.strictObject({ guestId: id, action: v.picklist(GUEST_ACTIONS) }),
-  /** The guest as one file (base64 of a .kennel archive). */
+  /** Packs the guest as one file (a .kennel archive), which can be read when the job is done. */
   'guests.export': guestRef,
-  'guests.import': v.strictObject({
-    name: v.optional(GuestNameSchema),
-    archive: v.pipe(v.string(), v.maxLength(400_000_000)),
-  }),
-  /** Puts a file the user dropped or picked into a new guest's folder (base64), returning the name to use in a config. */
-  'files.upload': v.strictObject({
-    name: v.pipe(v.string(), v.maxLength(255)),
-    data: v.pipe(v.string(), v.maxLength(400_000_000)),
-  }),
+  /** `file` is what files.finish gave, or the absolute path of an archive on the engine's computer. */
+  'guests.import': v.strictObject({ name: v.optional(GuestNameSchema), file: v.pipe(v.string(), v.maxLength(4096)) }),
+
+  /** Sends a file the user dropped or picked: begin, append piece after piece, finish. */
+  'files.begin': v.strictObject({ name: v.pipe(v.string(), v.maxLength(255)) }),
+  'files.append': v.strictObject({ upload: id, data: v.pipe(v.string(), v.maxLength(MAX_PIECE_TEXT)) }),
+  'files.finish': v.strictObject({ upload: id }),
+  'files.cancel': v.strictObject({ upload: id }),
+  /** Fetches a file the engine made, at most MAX_PIECE bytes at a time, and lets it be forgotten. */
+  'files.read': v.strictObject({ download: id, offset: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) }),
+  'files.release': v.strictObject({ download: id }),
+
   'trash.list': nothing,
   'trash.empty': nothing,
 
   'jobs.list': nothing,
   'jobs.cancel': v.strictObject({ jobId: id }),
+  /** Answers when the job is over. */
+  'jobs.wait': v.strictObject({ jobId: id }),
 
   /** Opens a view of a guest's console. The result's `channel` names it in binary frames. */
   'console.attach': v.strictObject({ guestId: id }),
@@ -254,17 +266,27 @@ export interface Results {
   'guests.list': GuestList
   'guests.create': { guestId: string; job: Job | null }
   'guests.update': GuestSummary
-  'guests.clone': { guestId: string }
+  /** The job's guest is the copy, once it is there. */
+  'guests.clone': { job: Job }
   'guests.delete': { undo: TrashEntry }
   'guests.undelete': { guestId: string }
   'guests.act': Job
-  'guests.export': { name: string; archive: string }
-  'guests.import': { guestId: string }
-  'files.upload': { file: string }
+  'guests.export': { job: Job; download: string; name: string }
+  /** The job's guest is the new one, once it is there. */
+  'guests.import': { job: Job }
+  'files.begin': { upload: string }
+  'files.append': { size: number }
+  /** `file` can be named in a configuration, and in guests.import. */
+  'files.finish': { file: string }
+  'files.cancel': null
+  /** `data` is base64; `size` is the whole file's. */
+  'files.read': { data: string; size: number }
+  'files.release': null
   'trash.list': TrashEntry[]
   'trash.empty': { removed: number }
   'jobs.list': Job[]
   'jobs.cancel': Job
+  'jobs.wait': Job
   /** `screen` is a serialised terminal (escape sequences) that restores text, scrollback and cursor. */
   'console.attach': { channel: number; screen: string; cols: number; rows: number }
   'console.detach': null

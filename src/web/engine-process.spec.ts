@@ -9,6 +9,7 @@ import { build } from 'esbuild'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { packageRoot } from '../engine/builtin.ts'
 import { connectLocal } from '../engine/local-socket.ts'
+import { PROTOCOL_VERSION } from '../shared/protocol.ts'
 import { TestFront } from '../engine/testing/test-front.ts'
 import type { Duplex, Frame } from '../shared/duplex.ts'
 import { EngineProcess } from './engine-process.ts'
@@ -307,7 +308,7 @@ describe('the real engine', () => {
   const start = async (): Promise<void> => made({ KENNEL_HOME: home }, entry).start()
   async function front(): Promise<TestFront> {
     const connected = new TestFront(engine.connect())
-    await connected.request('hello', { protocol: 1, front: 'test' })
+    await connected.request('hello', { protocol: PROTOCOL_VERSION, front: 'test' })
     return connected
   }
   async function pup(one: TestFront): Promise<string> {
@@ -338,7 +339,7 @@ describe('the real engine', () => {
   it('that was killed is started again with the same library', async () => {
     await start()
     const one = await front()
-    const { engineId } = await one.request('hello', { protocol: 1, front: 'test' })
+    const { engineId } = await one.request('hello', { protocol: PROTOCOL_VERSION, front: 'test' })
     const guestId = await pup(one)
     const gone = closing(engine.connect())
     process.kill(pid(), 'SIGKILL')
@@ -348,7 +349,7 @@ describe('the real engine', () => {
     expect(existsSync(join(home, 'kennel.sock'))).toBe(true)
     await engine.start()
     const again = new TestFront(engine.connect())
-    expect((await again.request('hello', { protocol: 1, front: 'test' })).engineId).not.toBe(engineId)
+    expect((await again.request('hello', { protocol: PROTOCOL_VERSION, front: 'test' })).engineId).not.toBe(engineId)
     const { guests } = await again.request('guests.list', {})
     expect(guests).toMatchObject([{ id: guestId, state: 'defined' }])
     await again.request('guests.act', { guestId, action: 'start' })

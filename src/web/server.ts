@@ -8,6 +8,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { WebSocketServer, type RawData, type WebSocket } from 'ws'
 import type { Duplex } from '../shared/duplex.ts'
+import { MAX_MESSAGE } from '../shared/protocol.ts'
 import { hostAllowed, newToken, originAllowed, tokenMatches } from './access.ts'
 import { SECURITY_HEADERS, StaticFiles } from './static-files.ts'
 
@@ -60,7 +61,7 @@ export class WebFront {
       const path = (request.url ?? '/').split('?')[0]
       void files.serve(path, request.method, response).catch(() => response.destroy())
     })
-    this.sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: 512 * 1024 * 1024 })
+    this.sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_MESSAGE })
     this.http.on('upgrade', (request: IncomingMessage, socket, head) => {
       // Nobody else listens to this socket: one that is reset while it is refused would end the process.
       socket.on('error', () => socket.destroy())

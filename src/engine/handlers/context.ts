@@ -2,12 +2,12 @@
 import type { Events, EventName, Settings } from '../../shared/protocol.ts'
 import type { Connection } from '../connection.ts'
 import type { EmulatedHost } from '../emulated-host.ts'
-import type { GuestFiles } from '../guest-files.ts'
 import type { GuestLibrary } from '../guest-library.ts'
 import type { GuestManager } from '../guest-manager.ts'
 import type { Jobs } from '../jobs.ts'
 import type { Log } from '../log.ts'
 import type { SettingsFile } from '../settings-file.ts'
+import type { Transfers } from '../transfers.ts'
 
 export interface EngineContext {
   readonly home: string
@@ -16,7 +16,7 @@ export interface EngineContext {
   readonly log: Log
   readonly jobs: Jobs
   readonly library: GuestLibrary
-  readonly files: GuestFiles
+  readonly transfers: Transfers
   readonly guests: GuestManager
   readonly settings: SettingsFile
   /** The host that runs now. */

@@ -11,7 +11,7 @@ type GuestMethods = Extract<
 >
 
 export function guestHandlers(context: EngineContext): Pick<Handlers, GuestMethods> {
-  const { guests, library, jobs, files } = context
+  const { guests, library, jobs, transfers } = context
   return {
     'guests.list': () => ({ guests: guests.list().map((each) => each.summary()), quarantined: library.quarantined() }),
     'guests.create': async ({ config, start }) => {
@@ -19,22 +19,46 @@ export function guestHandlers(context: EngineContext): Pick<Handlers, GuestMetho
       return { guestId: machine.guestId, job: start ? guests.act(machine.guestId, 'start') : null }
     },
     'guests.update': async ({ guestId, config }) => (await guests.update(guestId, config)).summary(),
-    'guests.clone': async ({ guestId, name }) => ({ guestId: (await guests.clone(guestId, name)).guestId }),
+    'guests.clone': ({ guestId, name }) => ({ job: guests.clone(guestId, name) }),
     'guests.delete': async ({ guestId }) => ({ undo: await guests.remove(guestId) }),
     'guests.undelete': async ({ guestId }) => ({ guestId: (await guests.restore(guestId)).guestId }),
     'guests.act': ({ guestId, action }) => guests.act(guestId, action),
-    'guests.export': async ({ guestId }) => {
-      const { name, bytes } = await guests.export(guestId)
-      return { name, archive: Buffer.from(bytes).toString('base64') }
+    'guests.export': async ({ guestId }, connection) => {
+      const name = guests.archiveName(guestId)
+      const { download, path } = await transfers.offer(connection, name)
+      try {
+        const job = guests.export(guestId, path, () => transfers.ready(download))
+        // Nobody would fetch it.
+        connection.onClose(() => void jobs.cancel(job.id).catch(() => undefined))
+        return { job, download, name }
+      } catch (error) {
+        await transfers.release(connection, download)
+        throw error
+      }
     },
-    'guests.import': async ({ archive, name }) => ({
-      guestId: (await guests.import(fromBase64(archive), name)).guestId,
+    'guests.import': ({ file, name }) => ({ job: guests.import(file, name) }),
+    'files.begin': async ({ name }, connection) => ({ upload: await transfers.begin(connection, name) }),
+    'files.append': async ({ upload, data }, connection) => ({
+      size: await transfers.append(connection, upload, fromBase64(data)),
     }),
-    'files.upload': async ({ name, data }) => ({ file: await files.upload(name, fromBase64(data)) }),
+    'files.finish': async ({ upload }, connection) => ({ file: await transfers.finish(connection, upload) }),
+    'files.cancel': async ({ upload }, connection) => {
+      await transfers.cancel(connection, upload)
+      return null
+    },
+    'files.read': async ({ download, offset }, connection) => {
+      const { data, size } = await transfers.read(connection, download, offset)
+      return { data: Buffer.from(data).toString('base64'), size }
+    },
+    'files.release': async ({ download }, connection) => {
+      await transfers.release(connection, download)
+      return null
+    },
     'trash.list': () => library.trash(),
     'trash.empty': async () => ({ removed: await library.emptyTrash() }),
     'jobs.list': () => jobs.list(),
     'jobs.cancel': ({ jobId }) => jobs.cancel(jobId),
+    'jobs.wait': ({ jobId }) => jobs.settled(jobId),
     'console.attach': ({ guestId }, connection) => connection.attachConsole(guests.get(guestId)),
     'console.detach': ({ channel }, connection) => {
       connection.detachConsole(channel)

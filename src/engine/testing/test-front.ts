@@ -2,7 +2,16 @@
 import type { Duplex } from '../../shared/duplex.ts'
 import { decodeFrame, encodeCredit, encodeFrame, FRAME_INPUT, FRAME_OUTPUT } from '../../shared/frames.ts'
 import type { GuestState, GuestSummary } from '../../shared/guest.ts'
-import type { EventName, Events, Method, Params, ProtocolError, Results } from '../../shared/protocol.ts'
+import {
+  MAX_PIECE,
+  type EventName,
+  type Events,
+  type Job,
+  type Method,
+  type Params,
+  type ProtocolError,
+  type Results,
+} from '../../shared/protocol.ts'
 
 interface Reply {
   id?: number
@@ -87,6 +96,52 @@ export class TestFront {
     this.consoles.set(channel, opened)
     for (const bytes of this.early.get(channel) ?? []) opened.receive(bytes, true)
     return opened
+  }
+
+  /** Sends a file as the page does; its staged name. */
+  async upload(name: string, data: Uint8Array): Promise<string> {
+    const { upload } = await this.request('files.begin', { name })
+    for (let at = 0; at < data.length; at += MAX_PIECE) {
+      const piece = Buffer.from(data.subarray(at, at + MAX_PIECE)).toString('base64')
+      await this.request('files.append', { upload, data: piece })
+    }
+    return (await this.request('files.finish', { upload })).file
+  }
+
+  /** Waits for a job; throws its reason when it did not succeed. */
+  async done({ job }: { job: Job }): Promise<Job> {
+    const ended = await this.request('jobs.wait', { jobId: job.id })
+    if (ended.state !== 'done') throw new Error(ended.error ?? ended.state)
+    return ended
+  }
+
+  /** A guest's archive. */
+  async export(guestId: string): Promise<Buffer> {
+    const exported = await this.request('guests.export', { guestId })
+    await this.done(exported)
+    const { download } = exported
+    const pieces: Buffer[] = []
+    for (let offset = 0, size = 1; offset < size;) {
+      const piece = await this.request('files.read', { download, offset })
+      pieces.push(Buffer.from(piece.data, 'base64'))
+      offset += pieces[pieces.length - 1].length
+      size = piece.size
+    }
+    await this.request('files.release', { download })
+    return Buffer.concat(pieces)
+  }
+
+  /** The id of the guest that was in an archive. */
+  async import(archive: Uint8Array, name?: string): Promise<string> {
+    const file = await this.upload('guest.kennel', archive)
+    const { guestId } = await this.done(
+      await this.request('guests.import', name === undefined ? { file } : { file, name }),
+    )
+    return guestId ?? ''
+  }
+
+  async clone(guestId: string): Promise<string> {
+    return (await this.done(await this.request('guests.clone', { guestId }))).guestId ?? ''
   }
 
   close(): void {

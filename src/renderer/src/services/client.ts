@@ -6,6 +6,7 @@
 import { CONSOLE_WINDOW, decodeFrame, encodeCredit, encodeFrame, FRAME_INPUT, FRAME_OUTPUT } from '@shared/frames'
 import type { Frame } from '@shared/duplex'
 import {
+  MAX_PIECE,
   PROTOCOL_VERSION,
   type EventName,
   type Events,
@@ -122,7 +123,11 @@ export class EngineClient {
       screen,
       cols,
       rows,
-      send: (bytes) => this.transport.send(encodeFrame(FRAME_INPUT, channel, bytes)),
+      send: (bytes) => {
+        for (let at = 0; at < bytes.length; at += MAX_PIECE) {
+          this.transport.send(encodeFrame(FRAME_INPUT, channel, bytes.subarray(at, at + MAX_PIECE)))
+        }
+      },
       onOutput: (l) => {
         listener = l
         for (const bytes of early.splice(0)) l(bytes, () => credit(bytes.length))

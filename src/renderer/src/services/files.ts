@@ -1,4 +1,4 @@
-/** Files between the person and the engine: picking, dropping, saving. Contents travel as base64 in the protocol. */
+/** Bytes as base64, as which they travel in the protocol, and files for the person to keep. */
 
 /** Bytes as base64, in pieces small enough for any browser. */
 export function toBase64(bytes: Uint8Array): string {
@@ -14,20 +14,16 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   return bytes
 }
 
-/** Offers base64 contents as a download (in Electron the download goes to a save dialog). */
-export function saveFile(name: string, base64: string): void {
-  saveBytes(name, fromBase64(base64))
+/** Offers bytes as a download (in Electron the download goes to a save dialog). */
+export function saveBytes(name: string, bytes: Uint8Array<ArrayBuffer>): void {
+  saveBlob(name, new Blob([bytes]))
 }
 
-export function saveBytes(name: string, bytes: Uint8Array<ArrayBuffer>): void {
-  const url = URL.createObjectURL(new Blob([bytes]))
+export function saveBlob(name: string, contents: Blob): void {
+  const url = URL.createObjectURL(contents)
   const anchor = document.createElement('a')
   anchor.href = url
   anchor.download = name
   anchor.click()
   setTimeout(() => URL.revokeObjectURL(url), 10_000)
-}
-
-export async function readFile(file: File): Promise<{ name: string; data: string }> {
-  return { name: file.name, data: toBase64(new Uint8Array(await file.arrayBuffer())) }
 }

@@ -4,6 +4,7 @@ import { computed, ref, watch } from 'vue'
 import type { GuestAction, GuestConfigInput, GuestSummary, QuarantinedEntry, TrashEntry } from '@shared/guest'
 import { t } from '../i18n'
 import type { EngineClient } from '../services/client'
+import { jobDone } from '../services/transfer'
 import { useNoticesStore } from './notices'
 
 export const useGuestsStore = defineStore('guests', () => {
@@ -60,7 +61,11 @@ export const useGuestsStore = defineStore('guests', () => {
   }
 
   async function clone(guestId: string): Promise<string | undefined> {
-    return (await notices.guard(engine().request('guests.clone', { guestId })))?.guestId
+    const copy = async (): Promise<string | undefined> => {
+      const { job } = await engine().request('guests.clone', { guestId })
+      return (await jobDone(engine(), job))?.guestId ?? undefined
+    }
+    return notices.guard(copy())
   }
 
   /** Deletes with undo: the guest goes to the trash, and the notice brings it back. */
