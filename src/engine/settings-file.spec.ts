@@ -75,9 +75,6 @@ describe('a file that cannot be used', () => {
     ['an empty file', ''],
     ['another kind of value', '[1, 2]'],
     ['nothing at all', 'null'],
-    ['a number out of range', '{ "cpus": 9 }'],
-    ['a word nobody knows', '{ "copy": "sometimes" }'],
-    ['a setting nobody knows', '{ "cpus": 4, "turbo": true }'],
   ])('%s is kept aside and named, and the defaults are used', async (_, text) => {
     await writeFile(path, text)
     const file = await opened()
@@ -88,6 +85,34 @@ describe('a file that cannot be used', () => {
     await file.change({ bell: false })
     expect((await opened()).settings.bell).toBe(false)
     expect(await readFile(`${path}.broken`, 'utf8')).toBe(text)
+  })
+
+  it('costs only the settings that are bad, which are named', async () => {
+    const text = '{ "cpus": 9, "theme": "dark", "copy": "sometimes", "bell": false }'
+    await writeFile(path, text)
+    const file = await opened()
+    expect(file.settings).toEqual({ ...DEFAULTS, theme: 'dark', bell: false })
+    expect(file.problem).toBe(
+      `Settings with values Kennel does not know are as new now: “cpus”, “copy”. The old file is ${path}.broken.`,
+    )
+    expect(await readFile(`${path}.broken`, 'utf8')).toBe(text)
+    await file.change({})
+    expect((await opened()).problem).toBeNull()
+  })
+})
+
+describe('a file of a later Kennel', () => {
+  it('keeps what this one does not know', async () => {
+    await writeFile(path, '{ "cpus": 4, "turbo": { "boost": 2 } }')
+    const file = await opened()
+    expect([file.settings, file.problem]).toEqual([{ ...DEFAULTS, cpus: 4 }, null])
+    await file.change({ theme: 'light' })
+    expect(JSON.parse(await readFile(path, 'utf8'))).toEqual({
+      ...DEFAULTS,
+      cpus: 4,
+      theme: 'light',
+      turbo: { boost: 2 },
+    })
   })
 })
 

@@ -1,5 +1,8 @@
-/** settings.json: read once, written atomically at every change. A file that cannot be used is kept aside and named. */
-import { readFile, rename } from 'node:fs/promises'
+/**
+ * settings.json: read once, written atomically at every change. What cannot be used is kept aside and named, and one bad value costs no
+ * other. Settings of a later Kennel that this one does not know stay in the file, for when it is started again.
+ */
+import { copyFile, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { SettingsSchema, type Settings } from '../shared/protocol.ts'
@@ -8,6 +11,8 @@ import { writeFileAtomic } from './atomic-file.ts'
 export class SettingsFile {
   private readonly path: string
   private current: Settings = v.parse(SettingsSchema, {})
+  /** What the file has besides. */
+  private unknown: Record<string, unknown> = {}
   /** Changes are made one after another: each builds on the one before it. */
   private last: Promise<unknown> = Promise.resolve()
   /** What was wrong with the file, for a notice; null when nothing. */
@@ -25,13 +30,25 @@ export class SettingsFile {
   async load(): Promise<void> {
     const text = await readFile(this.path, 'utf8').catch(() => null)
     if (text === null) return
-    try {
-      this.current = v.parse(SettingsSchema, JSON.parse(text))
-    } catch {
-      const aside = `${this.path}.broken`
+    const aside = `${this.path}.broken`
+    const kept = asObject(text)
+    if (kept === null) {
       await rename(this.path, aside).catch(() => undefined)
       this.problem = `The settings could not be read; they are as new now. The old file is ${aside}.`
+      return
     }
+    const good: Record<string, unknown> = {}
+    const bad: string[] = []
+    for (const [key, value] of Object.entries(kept)) {
+      if (!Object.hasOwn(SettingsSchema.entries, key)) this.unknown[key] = value
+      else if (v.safeParse(SettingsSchema, { [key]: value }).success) good[key] = value
+      else bad.push(key)
+    }
+    this.current = v.parse(SettingsSchema, good)
+    if (bad.length === 0) return
+    await copyFile(this.path, aside).catch(() => undefined)
+    const names = bad.map((key) => `“${key}”`).join(', ')
+    this.problem = `Settings with values Kennel does not know are as new now: ${names}. The old file is ${aside}.`
   }
 
   change(part: Partial<Settings>): Promise<Settings> {
@@ -42,8 +59,20 @@ export class SettingsFile {
 
   private async write(part: Partial<Settings>): Promise<Settings> {
     const next = v.parse(SettingsSchema, { ...this.current, ...part })
-    await writeFileAtomic(this.path, `${JSON.stringify(next, null, 2)}\n`)
+    await writeFileAtomic(this.path, `${JSON.stringify({ ...this.unknown, ...next }, null, 2)}\n`)
     this.current = next
     return this.settings
+  }
+}
+
+/** The object in a JSON text, or null when it is none. */
+function asObject(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : null
+  } catch {
+    return null
   }
 }
