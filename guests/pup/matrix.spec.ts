@@ -1,10 +1,13 @@
 /** pup on hosts of every size: CPUs, guests, copy modes; and the same run twice. On the whole computer, in virtual time. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { Computer, type GuestExit, type RunningGuest } from '../../src/emu/index.ts'
 import { findBrokenInvariants } from '../../src/emu/lguest/invariants.ts'
 import { MIB } from '../../src/emu/layout/memory.ts'
+
+// Only for what would never end: there are slow machines.
+vi.setConfig({ testTimeout: 1_000_000 })
 
 const file = (name: string) => ({ name, bytes: readFileSync(join(import.meta.dirname, name)) })
 const kernel = file('pup.elf')

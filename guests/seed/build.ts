@@ -41,9 +41,8 @@ function symbols(): Record<string, number> {
   return table
 }
 
-/** The guest as an ELF file for the launcher of era A. */
-export function buildSeed(): Uint8Array {
-  const source = readFileSync(join(import.meta.dirname, 'seed.asm'), 'utf8')
+/** The guest as an ELF file for the launcher of era A; `source` is the text of seed.asm, from beside this file when not given. */
+export function buildSeed(source = readFileSync(join(import.meta.dirname, 'seed.asm'), 'utf8')): Uint8Array {
   const code = assemble(source, { origin: PAGE_OFFSET + LOAD_ADDRESS, symbols: symbols() }).bytes
   return elfImage(code, LOAD_ADDRESS, PAGE_OFFSET + LOAD_ADDRESS)
 }

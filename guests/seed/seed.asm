@@ -4,8 +4,9 @@
 ; was given page tables by its launcher, makes hypercalls by int 0x1f with arguments in edx, ebx, ecx, loads its GDT
 ; as a whole table, reads the timer by TIMER_READ, and talks to its console over the lguest bus (BIND_DMA, SEND_DMA).
 ;
-; What it does: says hello, prints the wall clock's sanity, echoes console input, runs two ring-3 tasks in two address
-; spaces, preempted by the virtual timer, until each has had its turns, and powers off.
+; What it does: says hello and what the wall clock says, echoes console input, runs two ring-3 tasks in two address
+; spaces, preempted by the virtual timer, until each has had its turns, tells how many ticks it counted, and powers off.
+; `kennel run seed` shows it.
 ;
 ; Constants in capitals come from the layouts in src/emu/layout (guests/seed/build.ts hands them to the assembler).
 
@@ -56,13 +57,11 @@ start:
     mov esi, hello
     call print
 
-    mov eax, LHCALL_GET_WALLCLOCK   ; seconds since 1970, in eax
-    int LGUEST_TRAP_ENTRY
-    test eax, eax
-    jz .no_clock
-    mov esi, have_clock
+    mov esi, clock
     call print
-.no_clock:
+    mov eax, LHCALL_GET_WALLCLOCK   ; the result comes in eax
+    int LGUEST_TRAP_ENTRY
+    call print_number
 
     ; Console input: one buffer of 256 bytes, bound to key 0, interrupt 1.
     mov eax, LHCALL_BIND_DMA
@@ -121,6 +120,27 @@ print:
     pop ecx
     pop ebx
     pop eax
+    ret
+
+; print_number: eax in decimal, and a newline
+print_number:
+    push edx
+    push ebx
+    push esi
+    mov esi, number_end             ; digits from the last to the first
+    mov ebx, 10
+.digit:
+    xor edx, edx
+    div ebx
+    add edx, 0x30
+    dec esi
+    mov [esi], dl
+    test eax, eax
+    jnz .digit
+    call print
+    pop esi
+    pop ebx
+    pop edx
     ret
 
 ; --- two address spaces ------------------------------------------------------------------------------------------------
@@ -235,6 +255,8 @@ timer_interrupt:
     je .more
     mov esi, goodbye
     call print
+    mov eax, [ticks]
+    call print_number
     mov eax, LHCALL_CRASH           ; era A powers off by "crashing" with this text
     mov edx, power_down - PAGE_OFFSET
     int LGUEST_TRAP_ENTRY
@@ -285,18 +307,36 @@ user_text:
 .again:
     mov eax, gs:[0]                 ; who am I
     int 0x80
+    mov ebx, 0x11111111             ; whatever interrupts come: each register is to come back with its own value
+    mov edx, 0x22222222
+    mov esi, 0x33333333
+    mov edi, 0x44444444
+    mov ebp, 0x55555555
     mov ecx, 20000
 .spin:
     dec ecx
     jnz .spin
-    jmp .again
+    cmp ebx, 0x11111111
+    jne .lost
+    cmp edx, 0x22222222
+    jne .lost
+    cmp esi, 0x33333333
+    jne .lost
+    cmp edi, 0x44444444
+    jne .lost
+    cmp ebp, 0x55555555
+    je .again
+.lost:
+    ud2                             ; there is no gate for it: the Host ends the guest
 user_text_end:
 
     .align 4096                     ; a piece of a lguest_dma lies inside one page
 ; --- data ---------------------------------------------------------------------------------------------------------------
 hello:         .asciz "seed: hello from ring 1, March 2007\n"
-have_clock:    .asciz "seed: the wall clock runs\n"
-goodbye:       .asciz "seed: both tasks have had their turns\n"
+clock:         .asciz "seed: seconds since 1970: "
+goodbye:       .asciz "seed: both tasks have had their turns; timer ticks: "
+               .space 10            ; print_number's digits
+number_end:    .asciz "\n"
 power_down:    .asciz "Power down"
 bad_trap_text: .asciz "seed: unexpected trap"
     .align 16

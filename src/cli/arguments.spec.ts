@@ -31,6 +31,7 @@ async function said(...args: string[]): Promise<[number, string]> {
 describe('kennel run', () => {
   it('needs no arguments', () => {
     expect(parseRunArguments([])).toEqual({
+      builtin: 'pup',
       kernel: undefined,
       initrd: undefined,
       append: '',
@@ -46,6 +47,7 @@ describe('kennel run', () => {
       stats: undefined,
     })
     expect(parseRunArguments(['pup'])).toEqual(parseRunArguments([]))
+    expect(parseRunArguments(['seed'])).toEqual({ ...parseRunArguments([]), builtin: 'seed' })
   })
 
   it('takes every option', () => {
@@ -53,6 +55,7 @@ describe('kennel run', () => {
       '--kernel k --initrd i --append a=b --memory 128M --disk one --disk two,ro --net switch --guests 3 --cpus 4 ' +
       '--host-ram 1G --copy always --executor lockstep --engine interp --timeout 2.5 --stats s.json'
     expect(parseRunArguments(args.split(' '))).toEqual({
+      builtin: undefined,
       kernel: 'k',
       initrd: 'i',
       append: 'a=b',
@@ -83,20 +86,23 @@ describe('kennel run', () => {
     ['16MB', 16 * MIB],
     ['4100K', 4100 * 1024],
   ])('understands the size %s', (text, bytes) => {
-    expect(parseRunArguments(['--memory', text]).memory).toBe(bytes)
+    expect(parseRunArguments(['--kernel', 'k', '--memory', text]).memory).toBe(bytes)
   })
 
   it.each([
-    [['--memory', '2M'], '--memory is a size from 4M to 1024M, for example 64M, not “2M”.'],
-    [['--memory', '2G'], '--memory is a size from 4M to 1024M, for example 64M, not “2G”.'],
-    [['--memory', ''], '--memory is a size from 4M to 1024M, for example 64M, not “”.'],
+    [['--memory', '2M'], '--memory is a size from 4M to 1016M, for example 64M, not “2M”.'],
+    [['--memory', '2G'], '--memory is a size from 4M to 1016M, for example 64M, not “2G”.'],
+    [['--memory', ''], '--memory is a size from 4M to 1016M, for example 64M, not “”.'],
     [['--memory', '-64M'], "Option '--memory' argument is ambiguous"],
-    [['--memory=-64M'], '--memory is a size from 4M to 1024M, for example 64M, not “-64M”.'],
-    [['--memory', '64T'], '--memory is a size from 4M to 1024M, for example 64M, not “64T”.'],
-    [['--memory', '6.4M'], '--memory is a size from 4M to 1024M, for example 64M, not “6.4M”.'],
-    [['--memory', '64 M'], '--memory is a size from 4M to 1024M, for example 64M, not “64 M”.'],
-    [['--memory', '0x4000000'], '--memory is a size from 4M to 1024M, for example 64M, not “0x4000000”.'],
-    [['--memory', 'much'], '--memory is a size from 4M to 1024M, for example 64M, not “much”.'],
+    [['--memory=-64M'], '--memory is a size from 4M to 1016M, for example 64M, not “-64M”.'],
+    [['--memory', '64T'], '--memory is a size from 4M to 1016M, for example 64M, not “64T”.'],
+    [['--memory', '6.4M'], '--memory is a size from 4M to 1016M, for example 64M, not “6.4M”.'],
+    [['--memory', '64 M'], '--memory is a size from 4M to 1016M, for example 64M, not “64 M”.'],
+    [['--memory', '0x4000000'], '--memory is a size from 4M to 1016M, for example 64M, not “0x4000000”.'],
+    [['--kernel', 'k', '--memory', '2G'], '--memory is a size from 4M to 1024M, for example 64M, not “2G”.'],
+    [['seed', '--disk', 'd'], 'seed has a console and nothing else; leave --disk out.'],
+    [['seed', '--append', 'quiet'], 'seed has a console and nothing else; leave --append out.'],
+    [['--memory', 'much'], '--memory is a size from 4M to 1016M, for example 64M, not “much”.'],
     [['--memory', '4097K'], '--memory goes in steps of 4K; “4097K” lies between two.'],
     [['--host-ram', '60M'], '--host-ram is a size from 64M to 2048M, for example 64M, not “60M”.'],
     [['--host-ram', '4G'], '--host-ram is a size from 64M to 2048M, for example 64M, not “4G”.'],
@@ -131,7 +137,7 @@ describe('kennel run', () => {
     [['-k', 'x'], "Unknown option '-k'. “kennel help” lists all options."],
     [['--kernel', ''], '--kernel needs the name of a file.'],
     [['--colour'], "Unknown option '--colour'. “kennel help” lists all options."],
-    [['dog'], 'There is no built-in guest “dog”.'],
+    [['dog'], 'There is no built-in guest “dog”, only pup and seed.'],
     [['pup', 'pup'], 'One guest at a time'],
     [['pup', '--kernel', 'k'], 'not both'],
     [['--record', 'f'], '--record is not there yet'],

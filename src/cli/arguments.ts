@@ -8,8 +8,13 @@ export interface DiskArgument {
   readonly readOnly: boolean
 }
 
+/** The guests that come with Kennel, with the most memory each can use in bytes. */
+const BUILTIN = { pup: 1016 << 20, seed: 1024 << 20 }
+export type BuiltinGuest = keyof typeof BUILTIN
+
 export interface RunArguments {
-  /** Undefined: the built-in pup. */
+  /** The guest to run when there is no kernel; undefined when there is one. */
+  readonly builtin: BuiltinGuest | undefined
   readonly kernel: string | undefined
   readonly initrd: string | undefined
   readonly append: string
@@ -30,6 +35,7 @@ export interface RunArguments {
 const MIB = 1 << 20
 const DEFAULT_MEMORY = 64 * MIB
 const MIN_MEMORY = 4 * MIB
+/** Of a kernel that is given. */
 const MAX_MEMORY = 1024 * MIB
 /** Seconds; what a timer of 32-bit milliseconds can wait, 24 days. */
 const MAX_TIMEOUT = 2_147_483
@@ -72,17 +78,31 @@ export function parseRunArguments(args: readonly string[]): RunArguments {
   if (net === 'nat') later('--net nat', 'guests can reach only each other; write --net switch.')
   if (positionals.length > 1) throw new UsageError(`One guest at a time: “${positionals[1]}” is one too many.`)
   const [name] = positionals
-  if (name !== undefined && name !== 'pup') {
-    throw new UsageError(`There is no built-in guest “${name}”. Write “kennel run”, or “kennel run --kernel FILE”.`)
+  if (name !== undefined && name !== 'pup' && name !== 'seed') {
+    throw new UsageError(
+      `There is no built-in guest “${name}”, only pup and seed. A kernel of your own is “kennel run --kernel FILE”.`,
+    )
   }
   if (name !== undefined && values.kernel !== undefined) {
     throw new UsageError('Give either the name of a built-in guest or --kernel, not both.')
   }
+  const builtin = values.kernel === undefined ? (name ?? 'pup') : undefined
+  if (builtin === 'seed') {
+    const strange = (['initrd', 'append', 'disk', 'net'] as const).find((option) => values[option] !== undefined)
+    if (strange !== undefined) throw new UsageError(`seed has a console and nothing else; leave --${strange} out.`)
+  }
   return {
+    builtin,
     kernel: file('--kernel', values.kernel),
     initrd: file('--initrd', values.initrd),
     append: values.append ?? '',
-    memory: size('--memory', values.memory, DEFAULT_MEMORY, MIN_MEMORY, MAX_MEMORY),
+    memory: size(
+      '--memory',
+      values.memory,
+      DEFAULT_MEMORY,
+      MIN_MEMORY,
+      builtin === undefined ? MAX_MEMORY : BUILTIN[builtin],
+    ),
     disks: (values.disk ?? []).map(disk),
     net: net === 'switch' ? 'switch' : 'none',
     guests: integer('--guests', values.guests, 1, 1, 64),

@@ -18,7 +18,8 @@ export function say(text: string): void {
 
 export const HELP = `Kennel runs lguest guests on an emulated i386 host.
 
-usage: kennel run [options]           run a guest on this terminal; without --kernel the built-in pup
+usage: kennel run [pup|seed] [options]
+                                      run a guest on this terminal; without a name and --kernel the built-in pup
        kennel bench [NAME...]         measure; NAME is interp, switch or app
        kennel serve [--port N]        the application in a browser
        kennel ls [--json] | start NAME | stop NAME [--force] | console NAME | inspect CPU [--json]
@@ -26,6 +27,8 @@ usage: kennel run [options]           run a guest on this terminal; without --ke
        kennel help | --version
 
 What to run
+  pup                  the built-in guest: a small kernel with a shell (the interface of Linux 3.x)
+  seed                 a guest of March 2007, the hypervisor's first interface: two tasks take turns, then it powers off
   --kernel FILE        a Linux kernel built with LGUEST_GUEST (vmlinux or bzImage)
   --initrd FILE        its initial RAM disk
   --append STRING      its command line

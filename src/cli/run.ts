@@ -2,9 +2,12 @@
  * `kennel run`: one computer, its guests, and this terminal. The computer runs in short turns between which input, output and signals are
  * looked at; while all its CPUs are halted nothing runs at all.
  */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Computer, type GuestExit, type RunningGuest, UnusableImageError } from '../emu/index.ts'
-import { builtinPup } from '../engine/builtin.ts'
+import { buildSeed } from '../../guests/seed/build.ts'
+import { Computer, type GuestExit, type GuestFile, type RunningGuest, UnusableImageError } from '../emu/index.ts'
+import { builtinPup, packageRoot } from '../engine/builtin.ts'
 import { EngineError } from '../engine/errors.ts'
 import { FileDisk } from '../engine/file-disk.ts'
 import { parseRunArguments, type RunArguments } from './arguments.ts'
@@ -147,10 +150,11 @@ class Run {
 
   private startGuests(): void {
     const { args } = this
-    const pup = args.kernel === undefined ? builtinPup() : undefined
-    const kernel = pup?.kernel ?? readUserFile('The kernel', args.kernel ?? '')
-    const initrd = args.initrd === undefined ? pup?.initrd : readUserFile('The initrd', args.initrd)
-    const base = args.kernel === undefined ? 'pup' : 'guest'
+    const builtin: { kernel: GuestFile; initrd?: GuestFile } | undefined =
+      args.builtin === 'pup' ? builtinPup() : args.builtin === 'seed' ? { kernel: builtinSeed() } : undefined
+    const kernel = builtin?.kernel ?? readUserFile('The kernel', args.kernel ?? '')
+    const initrd = args.initrd === undefined ? builtin?.initrd : readUserFile('The initrd', args.initrd)
+    const base = args.builtin ?? 'guest'
     if (args.guests > 1 && args.disks.some(({ readOnly }) => !readOnly)) {
       throw new UsageError('Several guests cannot write to one disk. Write “--disk FILE,ro”.')
     }
@@ -159,6 +163,7 @@ class Run {
       const guest = this.computer.startGuest({
         name,
         kernel,
+        era: args.builtin === 'seed' ? 'A' : 'C',
         initrd,
         append: args.append,
         memory: args.memory,
@@ -244,4 +249,10 @@ export async function runCommand(args: readonly string[]): Promise<number> {
     say(error.message)
     return EXIT_USAGE
   }
+}
+
+/** The guest of March 2007, assembled from its source. */
+function builtinSeed(): GuestFile {
+  const source = readFileSync(join(packageRoot(), 'guests', 'seed', 'seed.asm'), 'utf8')
+  return { name: 'seed', bytes: buildSeed(source) }
 }
