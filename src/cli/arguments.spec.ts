@@ -93,7 +93,7 @@ describe('kennel run', () => {
     [['--memory', '2M'], '--memory is a size from 4M to 1016M, for example 64M, not “2M”.'],
     [['--memory', '2G'], '--memory is a size from 4M to 1016M, for example 64M, not “2G”.'],
     [['--memory', ''], '--memory is a size from 4M to 1016M, for example 64M, not “”.'],
-    [['--memory', '-64M'], "Option '--memory' argument is ambiguous"],
+    [['--memory', '-64M'], '--memory needs a value; one that begins with a dash is written --memory=VALUE. “kennel'],
     [['--memory=-64M'], '--memory is a size from 4M to 1016M, for example 64M, not “-64M”.'],
     [['--memory', '64T'], '--memory is a size from 4M to 1016M, for example 64M, not “64T”.'],
     [['--memory', '6.4M'], '--memory is a size from 4M to 1016M, for example 64M, not “6.4M”.'],
@@ -126,14 +126,14 @@ describe('kennel run', () => {
     [['--timeout', 'Infinity'], 'at most 2147483 (24 days), not “Infinity”.'],
     // More milliseconds than a timer takes: it would be over at once.
     [['--timeout', '2147484'], 'at most 2147483 (24 days), not “2147484”.'],
-    [['--timeout', '-1'], "Option '--timeout' argument is ambiguous"],
+    [['--timeout', '-1'], '--timeout needs a value; one that begins with a dash is written --timeout=VALUE. “kennel'],
     [['--timeout', 'soon'], '--timeout is a number of seconds above 0, at most 2147483 (24 days), not “soon”.'],
     [['--disk', ',ro'], '--disk needs the name of a file'],
     [['--disk', ''], '--disk needs the name of a file'],
     [['--initrd', ''], '--initrd needs the name of a file.'],
     [['--stats', ''], '--stats needs the name of a file.'],
-    [['--kernel'], "Option '--kernel <value>' argument missing. “kennel help” lists all options."],
-    [['--cpus', '--guests', '2'], "Option '--cpus' argument is ambiguous"],
+    [['--kernel'], '--kernel needs a value. “kennel help” lists all options.'],
+    [['--cpus', '--guests', '2'], '--cpus needs a value; one that begins with a dash is written --cpus=VALUE. “kennel'],
     [['-k', 'x'], "Unknown option '-k'. “kennel help” lists all options."],
     [['--kernel', ''], '--kernel needs the name of a file.'],
     [['--colour'], "Unknown option '--colour'. “kennel help” lists all options."],
@@ -188,7 +188,7 @@ describe('kennel serve', () => {
   it('takes a port', () => {
     expect(parseServeArguments([])).toEqual({ port: undefined })
     expect(parseServeArguments(['--port', '0'])).toEqual({ port: 0 })
-    for (const bad of ['x', '-1', '65536', '1.5']) {
+    for (const bad of ['x', '-1', '65536', '1.5', '', ' ', '0x50']) {
       expect(() => parseServeArguments(['--port', bad])).toThrow('is not a port')
     }
     expect(() => parseServeArguments(['--port'])).toThrow('is not a port')

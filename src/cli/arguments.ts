@@ -119,10 +119,20 @@ function parse(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true, strict: true })
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error)
-    // Node's sentence names the option; the advice behind it is about its own syntax.
-    throw new UsageError(`${text.split('. ')[0].replace(/\.$/, '')}. “kennel help” lists all options.`)
+    throw new UsageError(`${whatIsWrong(error)} “kennel help” lists all options.`)
   }
+}
+
+/** The sentence for an error of parseArgs, whose own are about its syntax. */
+export function whatIsWrong(error: unknown): string {
+  const { message, code } = error as NodeJS.ErrnoException
+  const [option] = /--?[^' ]+/.exec(message) ?? []
+  if (code === 'ERR_PARSE_ARGS_INVALID_OPTION_VALUE' && option !== undefined) {
+    return message.includes('ambiguous')
+      ? `${option} needs a value; one that begins with a dash is written ${option}=VALUE.`
+      : `${option} needs a value.`
+  }
+  return `${message.split('. ')[0].replace(/\.$/, '')}.`
 }
 
 function choice<T extends string, D extends T | undefined>(

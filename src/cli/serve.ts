@@ -19,7 +19,7 @@ export function parseServeArguments(args: readonly string[]): ServeArguments {
   if (flag === undefined) return { port: undefined }
   if (flag !== '--port' || more !== undefined) throw new UsageError('Write “kennel serve” or “kennel serve --port N”.')
   const port = Number(value)
-  if (!(Number.isInteger(port) && port >= 0 && port <= 65535)) {
+  if (!(/^\d+$/.test(value ?? '') && port <= 65535)) {
     throw new UsageError(`“${value ?? ''}” is not a port: write a number from 0 to 65535.`)
   }
   return { port }
