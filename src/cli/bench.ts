@@ -1,11 +1,12 @@
 /** `kennel bench [NAME...] [--json FILE] [--rounds N]`: measurements, as a table and for scripts. */
-import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { benchApp } from '../../bench/app.ts'
 import { benchInterp, INTERP_LIMIT } from '../../bench/interp.ts'
 import { benchSwitch, DEFAULT_ROUNDS } from '../../bench/switch.ts'
 import { packageRoot } from '../engine/builtin.ts'
-import { EXIT_USAGE, say } from './messages.ts'
+import { whatIsWrong } from './arguments.ts'
+import { EXIT_FAULT, EXIT_USAGE, say, UsageError } from './messages.ts'
+import { ReportFile } from './report-file.ts'
 
 const MAX_ROUNDS = 100
 
@@ -55,7 +56,7 @@ export async function benchCommand(args: readonly string[]): Promise<number> {
     if (values.rounds !== undefined) rounds = /^\d+$/.test(values.rounds) ? Number(values.rounds) : NaN
     names = positionals.length === 0 ? Object.keys(BENCHES) : positionals
   } catch (error) {
-    say(`${error instanceof Error ? error.message.split('. ')[0] : String(error)}.`)
+    say(whatIsWrong(error))
     return EXIT_USAGE
   }
   if (!(rounds >= 1 && rounds <= MAX_ROUNDS)) {
@@ -67,17 +68,15 @@ export async function benchCommand(args: readonly string[]): Promise<number> {
     say(`There is no benchmark “${unknown}”. There are: ${Object.keys(BENCHES).join(', ')}.`)
     return EXIT_USAGE
   }
+  let file: ReportFile | undefined
+  try {
+    file = json === undefined ? undefined : new ReportFile('results', json)
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    say(error.message)
+    return EXIT_USAGE
+  }
   const results: object[] = []
   for (const name of names) results.push(...(await BENCHES[name](rounds)))
-  return json === undefined || write(json, results) ? 0 : EXIT_USAGE
-}
-
-function write(file: string, results: readonly object[]): boolean {
-  try {
-    writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`)
-    return true
-  } catch (error) {
-    say(`the results could not be written to ${file}: ${error instanceof Error ? error.message : String(error)}`)
-    return false
-  }
+  return file?.write(results) === false ? EXIT_FAULT : 0
 }

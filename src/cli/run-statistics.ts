@@ -1,7 +1,5 @@
 /** The JSON object of `--stats` (README, "Statistics"): a contract with scripts, so it is written down field by field. */
-import { closeSync, openSync, writeFileSync } from 'node:fs'
 import type { Computer } from '../emu/index.ts'
-import { say, UsageError } from './messages.ts'
 
 export interface RunStatistics {
   readonly schema: 1
@@ -49,41 +47,4 @@ export function runStatistics(
     pageFaults,
     jit: {},
   }
-}
-
-/** The file of `--stats`: opened before the run, so that nobody waits for a run whose statistics go nowhere. */
-export class StatisticsFile {
-  private readonly file: string
-  private readonly fd: number
-
-  /** Empties the file, or makes it. Throws UsageError. */
-  constructor(file: string) {
-    this.file = file
-    try {
-      this.fd = openSync(file, 'w')
-    } catch (error) {
-      throw new UsageError(`The statistics cannot be written to ${file}: ${why(error)}.`)
-    }
-  }
-
-  /** Once, at the end. False, and said, when it is impossible. */
-  write(statistics: RunStatistics): boolean {
-    try {
-      writeFileSync(this.fd, `${JSON.stringify(statistics, null, 2)}\n`)
-      return true
-    } catch (error) {
-      say(`the statistics could not be written to ${this.file}: ${why(error)}`)
-      return false
-    } finally {
-      closeSync(this.fd)
-    }
-  }
-}
-
-function why(error: unknown): string {
-  const code = (error as { code?: string }).code
-  if (code === 'ENOENT') return 'its folder does not exist'
-  if (code === 'EISDIR') return 'it is a folder'
-  if (code === 'EACCES' || code === 'EROFS') return 'you may not write there'
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,5 +1,5 @@
 /** `kennel run` from outside: what goes in, what comes out, how it ends. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { elfImage } from '../emu/testing/elf-image.ts'
@@ -54,6 +54,44 @@ describe('files that are no good', () => {
     expect(kennel('', 'run', '--disk', path(''))).toMatchObject({ status: 2 })
     writeFileSync(path('tiny.img'), 'x')
     expect(kennel('', 'run', '--disk', path('tiny.img')).stderr).toContain('smaller than one sector')
+  })
+
+  it('a disk whose last sector is not whole', () => {
+    writeFileSync(path('odd.img'), Buffer.alloc(1000))
+    expect(kennel('', 'run', '--disk', `${path('odd.img')},ro`)).toMatchObject({
+      status: 2,
+      stderr: `kennel: The disk ${path('odd.img')} has 1000 bytes, which are no whole sectors of 512. Make it larger, for example with “truncate -s %512 ${path('odd.img')}”.\n`,
+    })
+  })
+
+  it('a disk given twice that is written, by whatever name', () => {
+    writeFileSync(path('once.img'), Buffer.alloc(65536))
+    symlinkSync(path('once.img'), path('link.img'))
+    const run = (...names: string[]) => kennel('poweroff\n', 'run', ...names.flatMap((name) => ['--disk', path(name)]))
+    for (const names of [
+      ['once.img', 'link.img'],
+      ['once.img,ro', 'link.img'],
+      ['once.img', 'link.img,ro'],
+    ]) {
+      const stderr = `kennel: The disk ${path(names[1].replace(',ro', ''))} is given twice, and would be written from two sides. Give it once.\n`
+      expect(run(...names)).toMatchObject({ status: 2, stderr })
+    }
+    expect(run('once.img,ro', 'link.img,ro').status).toBe(0)
+  })
+
+  it('a guest larger than its host', () => {
+    expect(kennel('', 'run', '--memory', '256M', '--host-ram', '128M')).toMatchObject({
+      status: 2,
+      stderr:
+        'kennel: A guest of 256 MiB is larger than its host of 128 MiB; give the guest less (--memory) or the host more (--host-ram).\n',
+    })
+  })
+
+  it.skipIf(!existsSync('/dev/zero'))('a kernel without an end', () => {
+    expect(kennel('', 'run', '--kernel', '/dev/zero')).toMatchObject({
+      status: 2,
+      stderr: 'kennel: The kernel /dev/zero is a device. Name a file.\n',
+    })
   })
 
   it('one disk for several guests that write', () => {

@@ -9,12 +9,13 @@ import { buildSeed } from '../../guests/seed/build.ts'
 import { Computer, type GuestExit, type GuestFile, type RunningGuest, UnusableImageError } from '../emu/index.ts'
 import { builtinPup, packageRoot } from '../engine/builtin.ts'
 import { EngineError } from '../engine/errors.ts'
-import { FileDisk } from '../engine/file-disk.ts'
+import type { FileDisk } from '../engine/file-disk.ts'
 import { parseRunArguments, type RunArguments } from './arguments.ts'
-import { readUserFile } from './user-file.ts'
+import { openDisks, readUserFile } from './user-file.ts'
 import { EXIT_FAULT, EXIT_GUEST, EXIT_POWEROFF, EXIT_TIMEOUT, EXIT_USAGE, say, UsageError } from './messages.ts'
 import { ConsoleOutput } from './output.ts'
-import { type RunStatistics, runStatistics, StatisticsFile } from './run-statistics.ts'
+import { ReportFile } from './report-file.ts'
+import { type RunStatistics, runStatistics } from './run-statistics.ts'
 import { Terminal } from './terminal.ts'
 
 /** How long the computer runs before the rest of the process has its turn. */
@@ -62,7 +63,7 @@ class Run {
     })
     this.terminal = new Terminal()
     this.output = new ConsoleOutput(process.stdout, args.deterministic)
-    this.disks = args.disks.map(({ file, readOnly }) => new FileDisk(file, readOnly))
+    this.disks = openDisks(args.disks)
     this.running = new Map()
     this.exits = new Map()
     this.lineEnds = new Map()
@@ -78,7 +79,7 @@ class Run {
       this.wake?.()
     }
     this.startGuests()
-    const statistics = args.stats === undefined ? undefined : new StatisticsFile(args.stats)
+    const statistics = args.stats === undefined ? undefined : new ReportFile('statistics', args.stats)
     const timer =
       args.timeout === undefined ? undefined : setTimeout(() => this.finish({ kind: 'timeout' }), args.timeout * 1000)
     // A guest may wait for ever, even when nothing can be typed any more.
@@ -209,7 +210,7 @@ class Run {
   }
 
   /** Says and writes how it ended; the exit status. */
-  private report(end: RunEnd, file: StatisticsFile | undefined): number {
+  private report(end: RunEnd, file: ReportFile | undefined): number {
     const bad = [...this.exits.values()].find(({ kind }) => kind !== 'poweroff')
     let status = end.kind === 'guests' && bad !== undefined ? EXIT_GUEST : EXIT_POWEROFF
     const statistics =

@@ -14,7 +14,7 @@ import { NetDevice } from './launcher/devices/net.ts'
 import { RngDevice, seededRandom } from './launcher/devices/rng.ts'
 import { EraALauncher } from './launcher/era-a.ts'
 import { EraCLauncher } from './launcher/era-c.ts'
-import { UnusableImageError } from './launcher/errors.ts'
+import { sizeText, UnusableImageError } from './launcher/errors.ts'
 import { type GuestExit, Launcher, type LauncherEra } from './launcher/launcher.ts'
 import { loadKernel } from './launcher/load-kernel.ts'
 import { EthernetSwitch, guestMac, type SwitchPort } from './launcher/switch.ts'
@@ -141,6 +141,14 @@ export class Computer {
       throw new UnusableImageError(
         'memory-size',
         `Guest memory is counted in pages of 4 KiB; ${memory} bytes are no whole number of them.`,
+      )
+    }
+    const hostMemory = this.machine.phys.size
+    if (memory > hostMemory) {
+      throw new UnusableImageError(
+        'host-memory',
+        `A guest of ${sizeText(memory)} is larger than its host of ${sizeText(hostMemory)}; ` +
+          'give the guest less (--memory) or the host more (--host-ram).',
       )
     }
     const image = loadKernel(options.kernel.bytes, { name: options.kernel.name, memory, era })
