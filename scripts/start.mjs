@@ -5,28 +5,43 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..')
+/** Milliseconds the download may take. */
+const FETCH_LIMIT = 15 * 60_000
 
-/** Electron's binary, as its package knows it; undefined when it was not downloaded. */
+/** Electron's binary, as its package knows it; undefined when it is not there. */
 function electronBinary() {
   const folder = join(root, 'node_modules', 'electron')
   try {
-    const file = join(folder, 'dist', readFileSync(join(folder, 'path.txt'), 'utf8').trim())
+    const dist = process.env.ELECTRON_OVERRIDE_DIST_PATH ?? join(folder, 'dist')
+    const file = join(dist, readFileSync(join(folder, 'path.txt'), 'utf8').trim())
     return existsSync(file) ? file : undefined
   } catch {
     return undefined
   }
 }
 
-function whyNotDesktop(electron) {
-  if (!electron) return 'no Electron binary was downloaded'
+/** The package comes without the binary and fetches it when it is first wanted: now. */
+function fetchElectron() {
+  console.log('Fetching Electron (about 110 MB, once)…')
+  spawnSync(process.execPath, [join(root, 'node_modules', 'electron', 'install.js')], {
+    stdio: ['ignore', 'inherit', 'ignore'],
+    timeout: FETCH_LIMIT,
+  })
+  return electronBinary()
+}
+
+/** Why there can be no window here, whatever is installed. */
+function whyNoWindow() {
+  if (process.platform !== 'linux') return undefined
   const { DISPLAY, WAYLAND_DISPLAY } = process.env
-  if (process.platform === 'linux' && !DISPLAY && !WAYLAND_DISPLAY) return 'there is no display'
-  if (process.platform === 'linux' && process.getuid() === 0) return 'Electron does not run as root'
+  if (!DISPLAY && !WAYLAND_DISPLAY) return 'there is no display'
+  if (process.getuid() === 0) return 'Electron does not run as root'
   return undefined
 }
 
-const electron = electronBinary()
-const why = whyNotDesktop(electron)
+let why = whyNoWindow()
+const electron = why === undefined ? (electronBinary() ?? fetchElectron()) : undefined
+if (why === undefined && electron === undefined) why = 'Electron’s binary could not be fetched'
 let command = [process.execPath, join(root, 'bin', 'kennel'), 'serve', ...process.argv.slice(2)]
 if (why === undefined) {
   console.log('Building the application…')
