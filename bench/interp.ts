@@ -85,4 +85,4 @@ export function benchInterp(report: (result: InterpResult) => void): InterpResul
 
 /** What keeps the figures where they are: known from profiles. */
 export const INTERP_LIMIT =
-  'What limits it: one indirect call an instruction and a typed-array store of EIP before it; memory operands add a TLB load.'
+  'What limits it: one indirect call an instruction, and the flags record an arithmetic one stores; memory operands add a TLB load.'
