@@ -243,7 +243,7 @@ const CASES: readonly (readonly [string, () => Guest, ...Act[]])[] = [
   ['bad page directory entry', pagedC, store(gpgdAt(K), 0x11083), fault(K + 0x5000)],
   ['failed to get page 62', guestC, fault(0x5000), exhaust, fault(UNTOUCHED)],
   ['failed to get page 62', pagedC, fault(K), exhaust, call(SET_PTE, PGD, K + 0x5000, UNTOUCHED | 0x63)],
-  ['attempt to access switcher pages', pagedC, store(gpgdAt(0xffc01000), 0x11003), fault(0xffc01000)],
+  ['attempt to access switcher pages', guestA, store(gpgdAt(0xffc01000), 0x11003), fault(0xffc01000)],
   ['out of memory allocating pte page', pagedC, exhaust, fault(K + 0x5000)],
   ['bad stack page 0xc0008fff', pagedC, store(gpteAt(K + 0x8000), 0x8001), call(SET_STACK, 0x69, K + STACK, 1)],
   ['Bad address 0x80000ffc', pagedC, gate(5), raise(5, { esp: 0x80001000 })],

@@ -104,12 +104,22 @@ describe('demandPage', () => {
     ['bad page directory entry', (lg: Guest) => lgwrite32(lg, PGD + 0x300 * 4, 0x40000 | 3), K],
     ['bad page table entry', (lg: Guest) => lgwrite32(lg, gpteAt(5), 0x5083), K + 0x5000],
     ['bad page table entry', (lg: Guest) => lgwrite32(lg, gpteAt(5), 0x40003), K + 0x5000],
-    ['attempt to access switcher pages', (lg: Guest) => lgwrite32(lg, PGD + 1023 * 4, 0x11003), 0xffc01000],
   ] as const)('kills: %s', (reason, spoil, gva) => {
     const lg = guest()
     spoil(lg)
     expect(demandPage(lg, gva, 0)).toBe(false)
     expect(deadReason(lg)).toBe(reason)
+  })
+
+  it('era C tells the Guest of a fault in the region, whatever its directory says; era A kills', () => {
+    const lg = guest()
+    lgwrite32(lg, PGD + 1023 * 4, 0x11007)
+    expect(demandPage(lg, 0xffc01000, 5)).toBe(false)
+    expect(deadReason(lg)).toBe('')
+    const old = newGuestA(hv, 64, PGD)
+    lgwrite32(old, PGD + 1023 * 4, 0x11007)
+    expect(demandPage(old, 0xffc01000, 5)).toBe(false)
+    expect(deadReason(old)).toBe('attempt to access switcher pages')
   })
 
   it('kills when the Host has no page left', () => {

@@ -132,7 +132,7 @@ export function pageIn(lg: Guest, gva: number, need: number): boolean {
   if (!linear) gpgd = lgread32(lg, s.pgdirs.at(s.pgdidx).gpgdir + pgdIndex(gva) * 4)
   if (lg.dead || (gpgd & PAGE_PRESENT) === 0) return false
   if (pgdIndex(gva) === SWITCHER_PGD_INDEX) {
-    if (!linear) killGuest(lg, 'attempt to access switcher pages')
+    if (lg.abi.killsSwitcherAccess) killGuest(lg, 'attempt to access switcher pages')
     return false
   }
   if (!linear && !checkGpgd(lg, gpgd)) return false

@@ -95,6 +95,8 @@ export interface GuestAbi {
   readonly checksGdt: boolean
   /** What LOAD_TLS sets in `changed`. */
   readonly changedByTls: number
+  /** A page fault in the Switcher's region kills when the Guest's own directory has an entry there. Otherwise the Guest hears of it. */
+  readonly killsSwitcherAccess: boolean
   /** Page-table entry flags that make an entry bad. */
   readonly badPteFlags: number
 

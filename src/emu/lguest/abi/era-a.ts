@@ -130,6 +130,7 @@ export const eraA: GuestAbi = {
 
   checksGdt: true,
   changedByTls: CHANGED_GDT,
+  killsSwitcherAccess: true,
   badPteFlags: PAGE_PSE | PAGE_PWT,
 
   timerExpired(lg) {

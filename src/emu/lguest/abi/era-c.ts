@@ -101,6 +101,8 @@ export const eraC: GuestAbi = {
 
   checksGdt: false,
   changedByTls: CHANGED_GDT_TLS,
+  // Linux has an entry there, and any of its processes may touch the address: that is the process's fault, not the kernel's.
+  killsSwitcherAccess: false,
   badPteFlags: PAGE_PSE,
 
   timerExpired: (lg) => setInterrupt(lg, 0),
