@@ -81,6 +81,8 @@ export class Launcher {
   private readonly onExit: (exit: GuestExit) => void
   private exit: GuestExit | undefined
   private tasks: number
+  /** start() has failed half way: the first task has nothing to do but to exit. */
+  private stillborn: boolean
 
   constructor(
     host: LauncherHost,
@@ -94,6 +96,7 @@ export class Launcher {
     this.vcpuTask = 0
     this.ioTask = 0
     this.tasks = 0
+    this.stillborn = false
   }
 
   /** Makes the two tasks. False when the host's memory is out. `affinity` is a mask of CPUs. */
@@ -109,9 +112,12 @@ export class Launcher {
     const size = Math.ceil(LauncherState.size / PAGE_SIZE) * PAGE_SIZE
     this.state = LauncherState.at(new UserMemory(host.mem, lookup, LAUNCHER_PRIVATE, size), 0)
     this.ram = new UserMemory(host.mem, lookup, GUEST_BASE, this.era.guestLimit)
-    this.ioTask = host.spawn(io, `${name} I/O`, { ...where, shareWith: this.vcpuTask })
-    if (this.ioTask === 0) this.kill('the host has no memory left for it')
-    else this.tasks++
+    // The launcher's own variables are read outside guard(): they must be there before anybody looks.
+    for (let at = 0; at < size && !this.stillborn; at += PAGE_SIZE) this.stillborn = lookup(LAUNCHER_PRIVATE + at) === 0
+    if (!this.stillborn) this.ioTask = host.spawn(io, `${name} I/O`, { ...where, shareWith: this.vcpuTask })
+    if (this.ioTask === 0) this.stillborn = true
+    if (this.stillborn) return false
+    this.tasks++
     this.console.onNews = () => this.news()
     return true
   }
@@ -188,6 +194,7 @@ export class Launcher {
   }
 
   private vcpuStep(task: number, result: number): LauncherSyscall {
+    if (this.stillborn) return { call: 'exit', code: 1 }
     const { state } = this
     switch (state.phase) {
       case LAUNCHER_BOOT:
