@@ -13,6 +13,8 @@ import { type Guest, hex, killGuest, lguestAddressOk } from './guest.ts'
 /** One binding, in the Guest's DMA page (struct lguest.dma_page, allocated with the first BIND). */
 const DmaBinding = struct('lguest_dma_info', { key: 'u32', dmas: 'u32', num_dmas: 'u32', irq: 'u32' }, 16)
 const MAX_DMA_BINDINGS = 32
+/** Buffers one binding may have. All may have to be looked at for each piece of input, so a Guest does not choose how many. */
+const MAX_DMA_BUFFERS = 1024
 
 function binding(lg: Guest, index: number) {
   return DmaBinding.at(lg.hv.mem, lg.s.dma_page + index * DmaBinding.size)
@@ -33,13 +35,14 @@ function keyUsable(lg: Guest, key: number): boolean {
   return key % 4 === 0 && lguestAddressOk(lg, key, 4)
 }
 
-/** BIND_DMA: `count` buffers at gpa `dmas` receive for `key` and raise `irq`; irq 0 takes the binding back. False when there are too
- *  many. */
+/** BIND_DMA: `count` buffers at gpa `dmas` receive for `key` and raise `irq`; irq 0 takes the binding back. False when there are too many
+ *  bindings, or too many buffers in this one. */
 export function bindDma(lg: Guest, key: number, dmas: number, count: number, irq: number): boolean {
   if (!keyUsable(lg, key)) {
     killGuest(lg, `bad dma key ${hex(key)}`)
     return false
   }
+  if (count > MAX_DMA_BUFFERS) return false
   let index = findBinding(lg, key)
   if (irq === 0) {
     if (index < 0) return false

@@ -235,4 +235,16 @@ describe('the lguest bus of era A', () => {
       expect(lg.regs.eax).toBe(i < 32 ? 1 : 0)
     }
   })
+
+  it('binds 1024 buffers to a key, not the sixteen million there is room for in the register', () => {
+    const lg = guestA()
+    for (const [count, result] of [
+      [1024, 1],
+      [1025, 0],
+      [0xffffff, 0],
+    ]) {
+      hcallA(lg, LHCALL.BIND_DMA, 0, 0x5000, (count << 8) | 5)
+      expect(lg.regs.eax).toBe(result)
+    }
+  })
 })
