@@ -76,6 +76,12 @@ describe('SHUTDOWN', () => {
     expect(hcall(lg, LHCALL.SHUTDOWN, 0x4000_0000, 2)).toEqual({ kind: 'done', value: -85 })
   })
 
+  it('keeps what a terminal would obey out of the reason', () => {
+    const lg = guestC()
+    hcall(lg, LHCALL.SHUTDOWN, text(lg, 0x5000, 'red \x1b[31m\x07\x9b\n'), 1)
+    expect(deadReason(lg)).toBe('CRASH: red ?[31m???')
+  })
+
   it('reads 127 characters, and kills for a text outside memory', () => {
     const lg = guestC()
     hcall(lg, LHCALL.SHUTDOWN, text(lg, 0x5000, 'x'.repeat(300)), 1)

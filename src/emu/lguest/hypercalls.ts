@@ -36,11 +36,12 @@ function call(name: string, run: (lg: Guest, args: HcallArguments) => number | v
 }
 
 /**
- * CRASH (era A) and SHUTDOWN: the text says why, and the launcher gets it. Nobody gets the text of a restart, so it is not read:
- * Linux gives the address of none, a null pointer made physical, and that is no memory.
+ * CRASH (era A) and SHUTDOWN: the text says why, and the launcher gets it. It ends up on terminals and in logs, so of what is no
+ * printable ASCII only a '?' is left. Nobody gets the text of a restart, so it is not read: Linux gives the address of none, a null
+ * pointer made physical, and that is no memory.
  */
 function shutdown(lg: Guest, args: HcallArguments, restart: boolean): void {
-  const text = restart ? 'restart' : lgreadString(lg, args.arg1, CRASH_TEXT_SIZE)
+  const text = restart ? 'restart' : lgreadString(lg, args.arg1, CRASH_TEXT_SIZE).replace(/[^\x20-\x7e]/g, '?')
   killGuest(lg, `CRASH: ${text}`)
   if (restart) lg.s.dead = DEAD_RESTART
 }
