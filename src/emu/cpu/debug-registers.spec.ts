@@ -158,6 +158,14 @@ describe('instruction breakpoints', () => {
     expect([driver.get('ecx'), driver.eip]).toEqual([1, CODE + 2])
   })
 
+  it('are not looked at behind MOV SS', () => {
+    machine.reset(0)
+    arm(CODE + 2, dr7(0, 0))
+    driver.set({ eax: 0x10 })
+    expect(machine.attempt('mov ss, ax\n nop')).toBe('ok')
+    expect(machine.attempt('mov ds, ax\n nop')).toBe('#DB')
+  })
+
   it('look at linear addresses', () => {
     machine.reset(0).descriptor(FREE, { kind: 'code', base: 0x1000 })
     arm(LANDING + 0x1000, dr7(0, 0))

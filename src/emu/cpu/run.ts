@@ -230,7 +230,10 @@ function checkFetchLimit(cpu: Cpu, insn: Insn): void {
 /** One instruction with everything a debugger may have asked for. */
 function runOne(cpu: Cpu, cache: CodeCache, progress: RunProgress): void {
   const st = cpu.st
-  if ((st[S_PENDING] & PENDING_BREAKPOINT) !== 0) checkInstructionBreakpoint(cpu)
+  // Not behind MOV SS: the handler would be entered with half a stack pointer (manual 3A, 6.8.3).
+  if ((st[S_PENDING] & PENDING_BREAKPOINT) !== 0 && st[S_INTERRUPT_SHADOW] !== SHADOW_MOV_SS) {
+    checkInstructionBreakpoint(cpu)
+  }
   if (debuggerStops(cpu)) return
   const block = cache.lookup(cpu, fetchAddress(cpu))
   const insn = block.insns[0]
