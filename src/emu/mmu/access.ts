@@ -121,10 +121,16 @@ export function writeSys32(cpu: CpuState, linear: number, value: number): void {
 /**
  * #AC(0) for an unaligned operand of ring 3 while CR0.AM and EFLAGS.AC are set (manual 3A, 6.15 "Interrupt 17"). It costs
  * nothing elsewhere: unaligned accesses never take the fast path. What is wider than 4 bytes is accessed in parts, so a
- * probe of it is not an access and is not checked.
+ * probe of it is not an access and is not checked here: requireAlignment8 is for those that are one operand.
  */
 function checkAlignment(cpu: CpuState, linear: number, size: number, user: boolean): void {
   if (!user || size > 4 || (linear & (size - 1)) === 0) return
+  if ((cpu.st[S_CR0] & CR0_AM) !== 0 && (cpu.st[S_EFLAGS] & FLAG_AC) !== 0) raiseFaultWithCode(cpu, TRAP_AC, 0)
+}
+
+/** The same for an operand of 64 or 80 bits, which belongs on 8 bytes (manual 3A, table 6-7). */
+export function requireAlignment8(cpu: CpuState, linear: number): void {
+  if ((linear & 7) === 0 || cpu.st[S_USER] === 0) return
   if ((cpu.st[S_CR0] & CR0_AM) !== 0 && (cpu.st[S_EFLAGS] & FLAG_AC) !== 0) raiseFaultWithCode(cpu, TRAP_AC, 0)
 }
 

@@ -1,6 +1,6 @@
 /** Memory operands of the x87, and the data pointers (FDP, FDS) that remember them. What is read is in `words`. */
 import { type CpuState, S_FPU_DP, S_FPU_DS, S_SEG_SELECTOR } from '../../layout/cpu-state.ts'
-import { probeWrite, readMem16, readMem32, writeMem16, writeMem32 } from '../../mmu/access.ts'
+import { probeWrite, readMem16, readMem32, requireAlignment8, writeMem16, writeMem32 } from '../../mmu/access.ts'
 import type { Insn } from '../insn.ts'
 import { effectiveAddress } from '../operands.ts'
 import { segLinear } from '../segmentation.ts'
@@ -12,6 +12,7 @@ export const words = new Int32Array(3)
 function operand(cpu: CpuState, insn: Insn, size: number, write: boolean): number {
   const offset = effectiveAddress(cpu, insn)
   const linear = segLinear(cpu, insn.seg, offset, size, write)
+  if (size >= 8) requireAlignment8(cpu, linear)
   if (write) probeWrite(cpu, linear, size)
   notePointer(cpu, insn, offset)
   return linear
@@ -37,6 +38,7 @@ export function readMemory32(cpu: CpuState, insn: Insn): void {
 export function readMemory64(cpu: CpuState, insn: Insn): void {
   const offset = effectiveAddress(cpu, insn)
   const linear = segLinear(cpu, insn.seg, offset, 8, false)
+  requireAlignment8(cpu, linear)
   words[0] = readMem32(cpu, linear)
   words[1] = readMem32(cpu, (linear + 4) | 0)
   notePointer(cpu, insn, offset)
@@ -45,6 +47,7 @@ export function readMemory64(cpu: CpuState, insn: Insn): void {
 export function readMemory80(cpu: CpuState, insn: Insn): void {
   const offset = effectiveAddress(cpu, insn)
   const linear = segLinear(cpu, insn.seg, offset, 10, false)
+  requireAlignment8(cpu, linear)
   words[0] = readMem32(cpu, linear)
   words[1] = readMem32(cpu, (linear + 4) | 0)
   words[2] = readMem16(cpu, (linear + 8) | 0)

@@ -1,6 +1,15 @@
 /** Moving data: MOV, MOVZX, MOVSX, XCHG, LEA, XLAT, BSWAP, CMOVcc, SETcc, XADD, CMPXCHG, CMPXCHG8B (manual 2A-2C). */
 import { EAX, EBX, ECX, EDX, FLAG_ZF, TRAP_UD } from '../../layout/x86.ts'
-import { probeWrite, readMem8, readMem16, readMem32, writeMem8, writeMem16, writeMem32 } from '../../mmu/access.ts'
+import {
+  probeWrite,
+  readMem8,
+  readMem16,
+  readMem32,
+  requireAlignment8,
+  writeMem8,
+  writeMem16,
+  writeMem32,
+} from '../../mmu/access.ts'
 import { raiseFault } from '../../mmu/fault.ts'
 import { condition, setStatusFlags } from '../flags.ts'
 import type { Handler } from '../insn.ts'
@@ -245,6 +254,7 @@ export const cmpxchgEv32Gv: Handler = (cpu, insn) => {
 export const cmpxchg8b: Handler = (cpu, insn) => {
   if (insn.mod === 3) raiseFault(cpu, TRAP_UD)
   const at = operandForWrite(cpu, insn, 8)
+  requireAlignment8(cpu, at)
   probeWrite(cpu, at, 4)
   probeWrite(cpu, (at + 4) | 0, 4)
   const low = readMem32(cpu, at)
