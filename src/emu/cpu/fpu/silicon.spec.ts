@@ -26,9 +26,10 @@ const RECORDING = join(import.meta.dirname, '../../testing/silicon/recorded/fpu.
 const ORACLE = join(import.meta.dirname, '../../../../guests/silicon/fpu-oracle.c')
 const RECORDED_SEED = 20070308
 const RECORDED_PER_FORM = 10
-/** KENNEL_SILICON_SEED=new: cases nobody has seen before. */
-const LIVE_SEED = process.env['KENNEL_SILICON_SEED'] === 'new' ? Date.now() % 1_000_000 : 1980
-const LIVE_PER_FORM = 25
+/** KENNEL_SILICON_SEED and KENNEL_SILICON_CASES as in testing/silicon/live.spec.ts. */
+const wanted = process.env['KENNEL_SILICON_SEED'] ?? '1980'
+const LIVE_SEED = wanted === 'new' ? Date.now() % 1_000_000 : Number(wanted)
+const LIVE_PER_FORM = Number(process.env['KENNEL_SILICON_CASES'] ?? 25)
 
 function casesOf(seed: number, perForm: number): Uint8Array[] {
   const numbers = new Numbers(seed)
