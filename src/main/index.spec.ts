@@ -81,6 +81,24 @@ describe('a start', () => {
     expect(window.controls).toEqual([{ control: 'menu', command: 'new' }])
   })
 
+  it('has an icon in the tray that says what runs', async () => {
+    const window = await start()
+    fake.ipcMain.send(window.webContents, 'kennel:setRunningGuests', [['pup']])
+    expect(fake.trays.map(({ image, toolTip }) => [image.path, toolTip])).toEqual([
+      [join(import.meta.dirname, '../../build/icons/32x32.png'), 'Kennel: 1 guest is running'],
+    ])
+  })
+
+  it('imports an exported guest it was started with', async () => {
+    const { argv } = process
+    process.argv = ['kennel', '/home/me/rex.kennel']
+    const window = await start()
+    process.argv = argv
+    fake.ipcMain.send(window.webContents, 'kennel:requestEngine')
+    await settle()
+    expect(window.controls).toEqual([{ control: 'openFile', path: '/home/me/rex.kennel' }])
+  })
+
   it('has developer tools in a checkout only', async () => {
     fake.app.isPackaged = false
     await start()

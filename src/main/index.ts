@@ -9,10 +9,12 @@ import { Engine } from './engine.ts'
 import { Ipc } from './ipc.ts'
 import { FileLog } from './log.ts'
 import { setUpMenu } from './menu.ts'
+import { setUpOpenFiles } from './open-files.ts'
 import { APP_ID, followHome, outsideArchive } from './paths.ts'
 import { Quit } from './quit.ts'
 import { askAndOpenExternal, lockDownApp, lockDownSession } from './security.ts'
 import { takeSingleInstance } from './single-instance.ts'
+import { TrayIcon } from './tray.ts'
 import { Windows } from './windows.ts'
 
 const { app } = electron
@@ -37,6 +39,7 @@ lockDownApp(electron, (from, url) => {
 
 if (takeSingleInstance(electron, () => void app.whenReady().then(() => windows.showMain()))) {
   setUpCrash(electron, { log, engine, windows })
+  setUpOpenFiles(electron, windows)
   void app.whenReady().then(() => {
     lockDownSession(electron.session.defaultSession)
     serveApp(electron, join(here, '../renderer'))
@@ -47,7 +50,11 @@ if (takeSingleInstance(electron, () => void app.whenReady().then(() => windows.s
     })
     setUpDialogs(electron, ipc)
     setUpEnginePorts(engine, windows, ipc)
-    new Quit(electron, engine, windows).setUp(ipc, platform)
+    const quit = new Quit(electron, engine, windows)
+    quit.setUp(ipc, platform)
+    const icon = join(here, '../../build/icons/32x32.png')
+    const tray = new TrayIcon(electron, { icon, platform, show: () => windows.showMain() })
+    quit.onGuests = (names) => tray.update(names)
     windows.listen(ipc)
     ipc.on('kennel:openExternal', (window, url) => void askAndOpenExternal(electron, window, url))
     windows.showMain()

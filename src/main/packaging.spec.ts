@@ -27,6 +27,7 @@ const ALLOWED = [
   /^out\/renderer\/(index\.html|favicon\.(svg|png|ico))$/,
   /^out\/renderer\/assets\/[\w.-]+\.(js|css|svg|png|woff2)$/,
   /^guests\/pup\/(pup\.elf|pup\.sym|initrd\.img)$/,
+  /^build\/icons\/32x32\.png$/,
 ]
 
 interface ArchiveEntry {
@@ -225,6 +226,28 @@ describe('the unpacked engine', () => {
     const status = new Promise((resolve) => child.once('exit', resolve))
     send({ type: 'shutdown' })
     expect(await status).toBe(0)
+  })
+})
+
+describe('the installers', () => {
+  const config = readFileSync(join(ROOT, 'electron-builder.yml'), 'utf8')
+
+  it('are those of each system, and tie exported guests to Kennel', () => {
+    const targets = [...config.matchAll(/^(linux|mac|win):\n {2}target: \[(.*)\]$/gm)].map(([, ...found]) => found)
+    expect(targets).toEqual([
+      ['linux', 'AppImage, deb'],
+      ['mac', 'dmg, zip'],
+      ['win', 'nsis'],
+    ])
+    expect(config).toMatch(
+      /^fileAssociations:\n {2}- ext: kennel\n(?: {4}.*\n)* {4}mimeType: application\/x-kennel-guest\n/m,
+    )
+  })
+
+  it('of Debian know who keeps the package and where it is from', () => {
+    const { author, homepage } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<string, string>
+    expect(author).toMatch(/^[^<>]+ <[^<>@ ]+@[^<>@ ]+>$/)
+    expect(new URL(homepage).protocol).toBe('https:')
   })
 })
 

@@ -187,3 +187,45 @@ describe('the question', () => {
     expect(quitQuestion(names).message).toBe('12 guests are running.')
   })
 })
+
+describe('closing the last window while guests run', () => {
+  it('can leave them running without a window, from where Kennel comes back', async () => {
+    running('pup')
+    await settle()
+    main.close()
+    main.close()
+    expect(fake.dialog.questions).toEqual([quitQuestion(['pup'], true)])
+    expect(fake.dialog.questions[0].buttons).toEqual(['Stop it and quit', 'Keep it running', 'Cancel'])
+    fake.dialog.answer(1)
+    await settle()
+    expect([main.visible, fake.windows.length, fake.app.hasQuit, wasAsked()]).toEqual([false, 1, false, false])
+    // Its page lives and tells on.
+    running()
+    running('pup', 'rex')
+    windows.showMain()
+    expect([main.visible, main.focused]).toEqual([true, true])
+    fake.app.quit()
+    expect(fake.dialog.questions[1]).toEqual(quitQuestion(['pup', 'rex']))
+    expect(fake.dialog.questions[1].buttons).toEqual(['Stop them and quit', 'Cancel'])
+  })
+
+  it('keeps the window when cancelled', async () => {
+    running('pup')
+    await settle()
+    main.close()
+    fake.dialog.answer(2)
+    await settle()
+    expect([main.visible, fake.app.hasQuit]).toEqual([true, false])
+  })
+
+  it('counts only windows that can be seen', async () => {
+    running('pup')
+    await settle()
+    main.close()
+    fake.dialog.answer(1)
+    await settle()
+    const console = windows.openConsole('pup') as unknown as FakeWindow
+    console.close()
+    expect(fake.dialog.questions).toHaveLength(2)
+  })
+})

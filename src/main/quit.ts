@@ -1,4 +1,7 @@
-/** Quitting: asks once when it would stop running guests, lets the engine stop them, then ends. */
+/**
+ * Quitting: asks once when it would stop running guests, lets the engine stop them, then ends. Whoever only closed the last window can also
+ * let them run: the windows go, the app stays in the tray, and starting Kennel again brings it back.
+ */
 import type { MessageBoxOptions } from 'electron'
 import type { Electron } from './electron.ts'
 import type { Engine } from './engine.ts'
@@ -18,6 +21,8 @@ export class Quit {
   private readonly windows: Windows
   private stage: Stage = 'running'
   private guests: string[] = []
+  /** Called with the names of the guests that run, whenever that changes. */
+  onGuests: (names: readonly string[]) => void = () => {}
 
   constructor(electron: Pick<Electron, 'app' | 'dialog' | 'powerMonitor'>, engine: Engine, windows: Windows) {
     this.electron = electron
@@ -28,11 +33,14 @@ export class Quit {
   /** `platform`: on macOS an application lives on without windows. */
   setUp(ipc: Ipc, platform: NodeJS.Platform): void {
     const { app, powerMonitor } = this.electron
-    ipc.on('kennel:setRunningGuests', (_window, names) => (this.guests = names))
+    ipc.on('kennel:setRunningGuests', (_window, names) => {
+      this.guests = names
+      this.onGuests(names)
+    })
     this.windows.onClose = (last) => {
       if (!last || platform === 'darwin' || this.stage === 'ready') return false
       // Closing the last window is quitting: the window stays until the question is answered.
-      app.quit()
+      if (this.stage === 'running') void this.quit(true)
       return true
     }
     app.on('window-all-closed', () => {
@@ -49,17 +57,19 @@ export class Quit {
     app.on('browser-window-created', (_event, window) => window.on('session-end', shutDown))
   }
 
-  private async quit(): Promise<void> {
+  /** `closing`: a window was closed, which is less than asking to quit. */
+  private async quit(closing = false): Promise<void> {
     if (this.engine.alive && this.guests.length > 0) {
       this.stage = 'asking'
       const parent = this.windows.front
-      const question = quitQuestion(this.guests)
+      const question = quitQuestion(this.guests, closing)
       const { dialog } = this.electron
       const { response } = await (parent ? dialog.showMessageBox(parent, question) : dialog.showMessageBox(question))
       // The computer may be shutting down by now, which did not wait for the answer.
       if (this.stage !== 'asking') return
       if (response !== 0) {
         this.stage = 'running'
+        if (closing && response === KEEP_RUNNING) this.windows.hide()
         return
       }
     }
@@ -75,16 +85,22 @@ export class Quit {
   }
 }
 
-export function quitQuestion(names: readonly string[]): MessageBoxOptions {
+/** The button by which guests run on without a window. */
+const KEEP_RUNNING = 1
+
+export function quitQuestion(names: readonly string[], closing = false): MessageBoxOptions {
   const listed = names.slice(0, MAX_NAMES).map((name) => `• ${name}`)
   if (names.length > MAX_NAMES) listed.push(`and ${names.length - MAX_NAMES} more`)
+  const them = names.length === 1 ? 'it' : 'them'
+  const buttons = [`Stop ${them} and quit`, ...(closing ? [`Keep ${them} running`] : []), 'Cancel']
+  const background = closing ? '\nKept running, Kennel stays in the tray. Start it again to come back.' : ''
   return {
     type: 'warning',
     message: names.length === 1 ? '1 guest is running.' : `${names.length} guests are running.`,
-    detail: `${listed.join('\n')}\n\nQuitting stops ${names.length === 1 ? 'it' : 'them'}.`,
-    buttons: [names.length === 1 ? 'Stop it and quit' : 'Stop them and quit', 'Cancel'],
-    defaultId: 1,
-    cancelId: 1,
+    detail: `${listed.join('\n')}\n\nQuitting stops ${them}.${background}`,
+    buttons,
+    defaultId: buttons.length - 1,
+    cancelId: buttons.length - 1,
     noLink: true,
   }
 }

@@ -24,10 +24,11 @@ export class Windows {
   private readonly options: WindowsOptions
   private main: BrowserWindow | null = null
   private readonly consoles = new Map<string, BrowserWindow>()
-  /** Menu commands for a main window whose page does not listen yet. */
-  private readonly waiting: string[] = []
+  private readonly hidden = new WeakSet<BrowserWindow>()
+  /** Messages for a main window whose page does not listen yet. */
+  private readonly waiting: ControlMessage[] = []
   private mainListens = false
-  /** Called before a window closes; true keeps it open. `last` when no other would be left. */
+  /** Called before a window closes; true keeps it open. `last` when no other that can be seen would be left. */
   onClose: (last: boolean) => boolean = () => false
 
   constructor(electron: Pick<Electron, 'BrowserWindow' | 'screen' | 'nativeTheme'>, options: WindowsOptions) {
@@ -45,7 +46,24 @@ export class Windows {
 
   /** The window a question belongs to. */
   get front(): BrowserWindow | null {
-    return this.all.find((window) => window.isFocused()) ?? this.all[0] ?? null
+    const shown = this.all.filter((window) => !this.hidden.has(window))
+    return shown.find((window) => window.isFocused()) ?? shown[0] ?? null
+  }
+
+  /** Takes all windows from the screen. Their pages go on, so that they can still tell of what happens. */
+  hide(): void {
+    for (const window of this.all) {
+      this.hidden.add(window)
+      window.hide()
+    }
+  }
+
+  /** Brings a window to the front. */
+  private present(window: BrowserWindow): void {
+    this.hidden.delete(window)
+    if (window.isMinimized()) window.restore()
+    window.show()
+    window.focus()
   }
 
   of(contents: WebContents): BrowserWindow | null {
@@ -55,7 +73,7 @@ export class Windows {
   /** Opens the main window where it was, or brings it to the front. */
   showMain(): BrowserWindow {
     if (this.main) {
-      present(this.main)
+      this.present(this.main)
       return this.main
     }
     const kept = readWindowState(this.options.stateFile)
@@ -83,7 +101,7 @@ export class Windows {
   openConsole(guestId: string): BrowserWindow {
     const open = this.consoles.get(guestId)
     if (open) {
-      present(open)
+      this.present(open)
       return open
     }
     const window = this.open({ ...CONSOLE_SIZE, minWidth: 320, minHeight: 200 })
@@ -111,16 +129,21 @@ export class Windows {
       this.send(front, { control: 'menu', command })
       return
     }
+    this.toMain({ control: 'menu', command })
+  }
+
+  /** A message to the main window's page, which is shown, and opened when it is not there. */
+  toMain(message: ControlMessage): void {
     const main = this.showMain()
-    if (this.mainListens) this.send(main, { control: 'menu', command })
-    else this.waiting.push(command)
+    if (this.mainListens) this.send(main, message)
+    else this.waiting.push(message)
   }
 
   /** The page of a window has run and listens to control messages. */
   listens(window: BrowserWindow): void {
     if (window !== this.main) return
     this.mainListens = true
-    for (const command of this.waiting.splice(0)) this.send(window, { control: 'menu', command })
+    for (const message of this.waiting.splice(0)) this.send(window, message)
   }
 
   private open(options: BrowserWindowConstructorOptions): BrowserWindow {
@@ -133,7 +156,8 @@ export class Windows {
     })
     window.once('ready-to-show', () => window.show())
     window.on('close', (event) => {
-      if (this.onClose(this.all.length === 1)) event.preventDefault()
+      const others = this.all.filter((each) => each !== window && !this.hidden.has(each))
+      if (this.onClose(others.length === 0)) event.preventDefault()
     })
     return window
   }
@@ -159,10 +183,4 @@ export class Windows {
       if (timer) clearTimeout(timer)
     })
   }
-}
-
-function present(window: BrowserWindow): void {
-  if (window.isMinimized()) window.restore()
-  window.show()
-  window.focus()
 }

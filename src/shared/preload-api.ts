@@ -22,6 +22,8 @@ export type ControlMessage =
   | { control: 'engineDied'; reason: string }
   | { control: 'engineResponsive'; responsive: boolean }
   | { control: 'menu'; command: string }
+  /** The user opened an exported guest with Kennel: it is to be imported. */
+  | { control: 'openFile'; path: string }
 
 export function asControlMessage(text: string): ControlMessage | null {
   if (!text.startsWith('{"control":')) return null

@@ -52,6 +52,10 @@ export class FakeWindow extends EventEmitter {
   show(): void {
     this.visible = true
   }
+  hide(): void {
+    this.visible = false
+    this.focused = false
+  }
   focus(): void {
     for (const window of this.fake.windows) window.focused = false
     this.focused = true
@@ -170,7 +174,25 @@ export class FakeDialog {
   }
 }
 
+export class FakeTray extends EventEmitter {
+  readonly image: { path: string; width?: number }
+  toolTip = ''
+  menu: MenuItemConstructorOptions[] = []
+
+  constructor(image: { path: string; width?: number }) {
+    super()
+    this.image = image
+  }
+  setToolTip(text: string): void {
+    this.toolTip = text
+  }
+  setContextMenu(menu: MenuItemConstructorOptions[]): void {
+    this.menu = menu
+  }
+}
+
 export class FakeElectron {
+  readonly trays: FakeTray[] = []
   readonly windows: FakeWindow[] = []
   readonly app: FakeApp
   readonly ipcMain = new FakeIpcMain()
@@ -203,6 +225,12 @@ export class FakeElectron {
         return fake.windows.find((window) => window.webContents === contents) ?? null
       }
     }
+    class Tray extends FakeTray {
+      constructor(image: { path: string; width?: number }) {
+        super(image)
+        fake.trays.push(this)
+      }
+    }
     class MessageChannelMain {
       readonly port1 = new FakePort()
       readonly port2 = new FakePort()
@@ -210,6 +238,10 @@ export class FakeElectron {
     return {
       app: this.app,
       BrowserWindow,
+      Tray,
+      nativeImage: {
+        createFromPath: (path: string) => ({ path, resize: ({ width }: { width: number }) => ({ path, width }) }),
+      },
       MessageChannelMain,
       ipcMain: this.ipcMain,
       dialog: this.dialog,

@@ -53,6 +53,10 @@ export class EngineClient {
   private readonly connectedListeners: ((hello: Hello) => void)[] = []
   private readonly lostListeners: ((reason: string) => void)[] = []
   private readonly menuListeners: ((command: string) => void)[] = []
+  private readonly openFileListeners: ((path: string) => void)[] = []
+  /** Files that were opened before the engine answered. */
+  private readonly filesToOpen: string[] = []
+  private connected = false
   private readonly responsiveListeners: ((responsive: boolean) => void)[] = []
 
   constructor(transport: Transport) {
@@ -88,6 +92,10 @@ export class EngineClient {
   }
   onMenu(listener: (command: string) => void): void {
     this.menuListeners.push(listener)
+  }
+  /** The user opened an exported guest with the app. Called once the engine can take it. */
+  onOpenFile(listener: (path: string) => void): void {
+    this.openFileListeners.push(listener)
   }
   onResponsive(listener: (responsive: boolean) => void): void {
     this.responsiveListeners.push(listener)
@@ -183,16 +191,25 @@ export class EngineClient {
     if (message.control === 'connected') void this.hello()
     else if (message.control === 'engineDied') this.lost(message.reason)
     else if (message.control === 'engineResponsive') for (const l of this.responsiveListeners) l(message.responsive)
+    else if (message.control === 'openFile') this.openFile(message.path)
     else for (const listener of this.menuListeners) listener(message.command)
   }
 
   private async hello(): Promise<void> {
     const front = window.kennel ? 'app' : 'web'
     const hello = await this.request('hello', { protocol: PROTOCOL_VERSION, front })
+    this.connected = true
     for (const listener of this.connectedListeners) listener(hello)
+    for (const path of this.filesToOpen.splice(0)) this.openFile(path)
+  }
+
+  private openFile(path: string): void {
+    if (this.connected) for (const listener of this.openFileListeners) listener(path)
+    else this.filesToOpen.push(path)
   }
 
   private lost(reason: string): void {
+    this.connected = false
     for (const { reject } of this.pending.values()) reject(new RequestError({ code: 'internal', message: reason }))
     this.pending.clear()
     this.channels.clear()

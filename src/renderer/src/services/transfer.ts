@@ -50,6 +50,11 @@ export async function exportGuest(
 
 /** The id of the guest that was in a file; null when the import was cancelled. */
 export async function importGuest(engine: EngineClient, file: File): Promise<string | null> {
-  const { job } = await engine.request('guests.import', { file: await uploadFile(engine, file) })
+  return importPath(engine, await uploadFile(engine, file))
+}
+
+/** The same of a file on the engine's computer. */
+export async function importPath(engine: EngineClient, file: string): Promise<string | null> {
+  const { job } = await engine.request('guests.import', { file })
   return (await jobDone(engine, job))?.guestId ?? null
 }

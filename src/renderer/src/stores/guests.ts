@@ -4,7 +4,7 @@ import { computed, ref, watch } from 'vue'
 import type { GuestAction, GuestConfigInput, GuestSummary, QuarantinedEntry, TrashEntry } from '@shared/guest'
 import { t } from '../i18n'
 import type { EngineClient } from '../services/client'
-import { jobDone } from '../services/transfer'
+import { importPath, jobDone } from '../services/transfer'
 import { useNoticesStore } from './notices'
 
 export const useGuestsStore = defineStore('guests', () => {
@@ -27,6 +27,7 @@ export const useGuestsStore = defineStore('guests', () => {
     to.onConnected(() => void reload())
     to.on('guest', (guest) => byId.value.set(guest.id, guest))
     to.on('guest.removed', ({ guestId }) => byId.value.delete(guestId))
+    to.onOpenFile((path) => void importFile(path))
     to.on('quarantined', (entries) => (quarantined.value = entries))
     // The app asks before it quits, and knows only what it is told.
     watch(
@@ -66,6 +67,13 @@ export const useGuestsStore = defineStore('guests', () => {
       return (await jobDone(engine(), job))?.guestId ?? undefined
     }
     return notices.guard(copy())
+  }
+
+  /** A guest's file that was opened with the app. */
+  async function importFile(path: string): Promise<void> {
+    const guestId = await notices.guard(importPath(engine(), path))
+    if (!guestId) return
+    notices.show('info', t('guestsView.imported', { name: get(guestId)?.config.name ?? path }))
   }
 
   /** Deletes with undo: the guest goes to the trash, and the notice brings it back. */
