@@ -35,7 +35,7 @@ What to run
   --memory SIZE        guest memory, for example 64M (the default)
   --disk FILE[,ro]     a disk; may be given several times
   --net switch|none    a network card on the switch between guests; none is the default
-  --guests N           N guests at once; each line of output begins with its guest's name
+  --guests N           N guests at once: each gets the whole input, each line of output begins with its guest's name
 
 The host
   --cpus N             host CPUs, 1 to 8 (2)

@@ -1,5 +1,6 @@
 /** How `kennel run` ends: its exit status, what it says, and its statistics. */
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import type { RunStatistics } from './run-statistics.ts'
@@ -95,6 +96,20 @@ describe('how a run ends', () => {
     await run.until('pup$')
     run.child.kill(signal)
     expect(await run.ended).toBe(signal)
+  })
+
+  it('not by itself when its input has ended, but it says what it waits for', async () => {
+    const run = begin('run', '--guests', '2')
+    run.child.stdin?.end('uname\n')
+    while (!run.errors().endsWith('\n')) await once(run.child.stderr ?? run.child, 'data')
+    expect(run.errors()).toBe(
+      'kennel: 2 guests wait for input, but standard input has ended; SIGTERM or Ctrl-C ends the run\n',
+    )
+    run.child.kill()
+    expect(await run.ended).toBe('SIGTERM')
+    // The lines they have begun are printed, too.
+    expect(run.text()).toContain('pup1: pup\n')
+    expect(run.text().split('\n').slice(-3).sort()).toEqual(['', 'pup1: pup$ ', 'pup2: pup$ '])
   })
 
   it('with bin/kennel, when that is killed outright', async () => {

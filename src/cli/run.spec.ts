@@ -149,21 +149,6 @@ describe('what a run does', () => {
     expect(status).toBe(0)
   })
 
-  it('runs seed, the guest of March 2007, alone and in company', () => {
-    const file = path('seed.json')
-    const { status, stdout, stderr } = kennel('wagtail\n', 'run', 'seed', '--stats', file)
-    expect(stdout).toMatch(/^seed: hello from ring 1, March 2007\nseed: seconds since 1970: \d{10}\n/)
-    for (const line of ['seed: task A\n', 'seed: task B\n']) expect(stdout).toContain(line)
-    expect(stdout).toMatch(/wagtail\n/)
-    expect(stdout).toMatch(/seed: both tasks have had their turns; timer ticks: \d+\n$/)
-    expect([status, stderr]).toEqual([0, ''])
-    expect(statistics(file).hypercalls).toMatchObject({ LOAD_GDT: 1, BIND_DMA: 1, GET_WALLCLOCK: 1, CRASH: 1 })
-
-    const three = kennel('', 'run', 'seed', '--guests', '3', '--memory', '4M')
-    for (const name of ['seed1', 'seed2', 'seed3']) expect(three.stdout).toContain(`${name}: seed: both tasks`)
-    expect(three.status).toBe(0)
-  })
-
   it('boots any kernel that is given, with its initrd', () => {
     const guest = join(import.meta.dirname, '../../guests/pup')
     const files = ['--kernel', join(guest, 'pup.elf'), '--initrd', join(guest, 'initrd.img')]
@@ -185,25 +170,6 @@ describe('what a run does', () => {
     expect(stdout).toContain('pup$ uname\npup\npup$ echo a b | wc\n')
     expect(stdout).toMatch(/power down\n$/)
     expect([status, stderr]).toEqual([0, ''])
-  })
-
-  it('prints the line each of several guests has begun, whatever ends the run', async () => {
-    // A begun line cannot be waited for from here: more and more time, until both have come as far as their prompts.
-    let lines: string[] = []
-    for (let seconds = 4; seconds <= 256 && lines.length < 3; seconds *= 4) {
-      const { stdout, status } = kennel('', 'run', '--guests', '2', '--timeout', `${seconds}`)
-      expect(status).toBe(124)
-      expect(stdout === '' || stdout.endsWith('\n')).toBe(true)
-      lines = stdout.split('\n').filter((line) => line === '' || line.endsWith('pup$ '))
-    }
-    expect(lines.sort()).toEqual(['', 'pup1: pup$ ', 'pup2: pup$ '])
-
-    const run = begin('run', '--guests', '2')
-    await run.until('This is pup')
-    await run.until('This is pup')
-    run.child.kill()
-    expect(await run.ended).toBe('SIGTERM')
-    expect(run.text().endsWith('\n')).toBe(true)
   })
 
   it('runs several guests, each line with its name', () => {

@@ -22,6 +22,9 @@ import { Terminal } from './terminal.ts'
 const TURN_MS = 8
 /** How long the reader of standard output may take for the rest, when the run was ended from outside. */
 const DELIVERY_MS = 1000
+/** Bytes a guest need not have read before more is taken from a pipe; and what a repeatable run holds at once. */
+const INPUT_AHEAD = 1 << 20
+const REPEATABLE_INPUT_MAX = 64 << 20
 const NANOSECONDS_PER_MS = 1_000_000
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
@@ -49,6 +52,7 @@ class Run {
   private readonly started: number
   private end: RunEnd | undefined
   private wake: (() => void) | undefined
+  private stuck: boolean
   private readonly onSignal = (signal: NodeJS.Signals): void => this.finish({ kind: 'signal', signal })
 
   constructor(args: RunArguments) {
@@ -67,6 +71,7 @@ class Run {
     this.running = new Map()
     this.exits = new Map()
     this.lineEnds = new Map()
+    this.stuck = false
   }
 
   async run(): Promise<number> {
@@ -118,7 +123,7 @@ class Run {
   /** Begins to take input. A repeatable run must not depend on when it arrives, so it has all of it first. */
   private async listen(): Promise<void> {
     if (this.args.deterministic && !this.terminal.interactive) {
-      const bytes = await this.unlessOver(this.terminal.readAll())
+      const bytes = await this.unlessOver(this.terminal.readAll(REPEATABLE_INPUT_MAX))
       if (bytes !== undefined) this.type(bytes)
       return
     }
@@ -146,7 +151,17 @@ class Run {
 
   private type(bytes: Uint8Array): void {
     for (const guest of this.running.values()) guest.type(bytes)
+    this.holdInput()
     this.wake?.()
+  }
+
+  /** Bytes that the slowest guest has not read. */
+  private get unread(): number {
+    return Math.max(0, ...[...this.running.values()].map((guest) => guest.waitingInput))
+  }
+
+  private holdInput(): void {
+    this.terminal.hold(this.unread > INPUT_AHEAD)
   }
 
   private startGuests(): void {
@@ -176,7 +191,9 @@ class Run {
           this.running.delete(name)
           if (exit.kind === 'restart') return start(name, guest.takeUnread())
           this.exits.set(name, exit)
+          // The last one's reason comes behind its output.
           if (this.running.size === 0) this.finish({ kind: 'guests' })
+          else sayReason(name, exit)
         },
       })
       if (typed !== undefined) guest.type(typed)
@@ -191,7 +208,9 @@ class Run {
     if (this.args.deterministic && this.output.full) await this.unlessOver(this.output.drained())
     const until = performance.now() + TURN_MS
     const outcome = this.computer.run(() => this.end === undefined && performance.now() < until)
+    this.holdInput()
     if (outcome.kind !== 'idle') return new Promise((resolve) => setImmediate(resolve))
+    if (!Number.isFinite(outcome.alarm)) this.noticeStuck()
     const now = this.computer.machine.clock.now()
     const delay = Number.isFinite(outcome.alarm) ? Math.max(0, (outcome.alarm - now) / NANOSECONDS_PER_MS) : undefined
     await new Promise<void>((resolve) => {
@@ -203,6 +222,19 @@ class Run {
       if (this.end !== undefined) this.wake()
     })
     this.wake = undefined
+  }
+
+  /** Nothing will ever happen again: all CPUs are halted, no timer runs and nobody can type. Said once, unless there is an end anyway. */
+  private noticeStuck(): void {
+    if (this.stuck || !this.terminal.ended || this.unread > 0 || this.output.full || this.end !== undefined) return
+    this.stuck = true
+    if (this.args.timeout !== undefined) return
+    say(`${this.waiting()}, but standard input has ended; SIGTERM or Ctrl-C ends the run`)
+  }
+
+  private waiting(): string {
+    const { size } = this.running
+    return size === 1 ? 'the guest waits for input' : `${size} guests wait for input`
   }
 
   private statistics(reason: string, detail: string): RunStatistics {
@@ -226,18 +258,22 @@ class Run {
       say(`the timeout of ${this.args.timeout} s has passed; ${this.unfinished()}`)
       status = EXIT_TIMEOUT
     }
-    for (const [name, exit] of this.exits) {
-      if (exit.kind === 'killed') say(`${name} was killed: ${exit.reason}`)
-      else if (exit.kind === 'crashed') say(`${name} crashed: ${exit.reason}`)
-    }
+    const last = [...this.exits].at(-1)
+    if (end.kind === 'guests' && last !== undefined) sayReason(...last)
     return status
   }
 
   private unfinished(): string {
     const { size } = this.running
     if (size === 0) return 'nobody had read all of the output'
+    if (this.stuck) return `${this.waiting()}, but standard input has ended`
     return size === 1 ? 'the guest was still running' : `${size} guests were still running`
   }
+}
+
+function sayReason(name: string, { kind, reason }: GuestExit): void {
+  if (kind === 'killed') say(`${name} was killed: ${reason}`)
+  else if (kind === 'crashed') say(`${name} crashed: ${reason}`)
 }
 
 /** Runs the command; its exit status. */

@@ -1,9 +1,61 @@
-/** `kennel run` on a terminal. */
+/** Standard input: what the class does, and `kennel run` on a real terminal. */
 import { spawnSync } from 'node:child_process'
+import { PassThrough } from 'node:stream'
 import { describe, expect, it } from 'vitest'
+import { Terminal } from './terminal.ts'
 import { KENNEL, NEVER, useKennel } from './testing.ts'
 
 useKennel()
+
+describe('a pipe', () => {
+  const open = () => {
+    const pipe = new PassThrough()
+    const terminal = new Terminal(pipe)
+    let [text, left] = ['', false]
+    terminal.open(
+      (bytes) => (text += Buffer.from(bytes).toString('latin1')),
+      () => (left = true),
+    )
+    const flow = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+    return { pipe, terminal, text: () => text, left: () => left, flow }
+  }
+
+  it('gives every byte as it is, and its end is not the end of the run', async () => {
+    const { pipe, terminal, text, left, flow } = open()
+    const all = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
+    pipe.end(all)
+    await flow()
+    expect(text()).toBe(all.toString('latin1'))
+    expect([terminal.ended, left()]).toEqual([true, false])
+  })
+
+  it('is not read while the guest has enough, and loses nothing', async () => {
+    const { pipe, terminal, text, flow } = open()
+    pipe.write('one ')
+    await flow()
+    terminal.hold(true)
+    terminal.hold(true)
+    pipe.write('two ')
+    await flow()
+    expect(text()).toBe('one ')
+    terminal.hold(false)
+    pipe.end('three')
+    await flow()
+    expect(text()).toBe('one two three')
+  })
+
+  it('is all there for a repeatable run, unless it is too much', async () => {
+    const pipe = new PassThrough()
+    pipe.write('one ')
+    pipe.end('two')
+    const terminal = new Terminal(pipe)
+    expect(Buffer.from(await terminal.readAll(7)).toString()).toBe('one two')
+    expect(terminal.ended).toBe(true)
+    const endless = new PassThrough()
+    endless.write('eight is')
+    await expect(new Terminal(endless).readAll(7)).rejects.toThrow('this is more, or without an end.')
+  })
+})
 
 describe('on a terminal', () => {
   // Python's pty module makes the terminal; it prints "modes same" when they are as before.
