@@ -15,6 +15,7 @@ import {
   BootParams,
   E820_RAM,
   KEEP_SEGMENTS,
+  KERNEL_ALIGNMENT,
   LOADER_UNDEFINED,
   SUBARCH_LGUEST,
 } from '../layout/boot-params.ts'
@@ -25,8 +26,6 @@ import type { KernelImage, KernelSegment } from './load-kernel.ts'
 /** gpa of the command line, directly behind boot_params; longest command line, its NUL not counted (Linux: 2048). */
 export const COMMAND_LINE_GPA = 0x1000
 export const COMMAND_LINE_MAX = 2047
-/** kernel_alignment of an ordinary build; a relocatable kernel rounds its address to it. */
-const KERNEL_ALIGNMENT = 0x0100_0000
 
 export interface BootOptions {
   /** Bytes of guest memory, a multiple of the page size. */

@@ -4,7 +4,7 @@ import { BootParams } from '../layout/boot-params.ts'
 import { Elf32Ehdr, Elf32Phdr } from '../layout/elf.ts'
 import { elfImage } from '../testing/elf-image.ts'
 import { string, text } from '../testing/virtio-driver.ts'
-import { UnusableImageError } from './errors.ts'
+import { sizeText, UnusableImageError } from './errors.ts'
 import { type KernelImage, loadKernel, type LoadOptions } from './load-kernel.ts'
 
 const MIB = 1 << 20
@@ -129,6 +129,22 @@ describe('vmlinux', () => {
     expect(loadKernel(file, options).entry).toBe(LOAD + 0x1008)
   })
 
+  it('may have a segment of nothing, wherever it says', () => {
+    const image = loadKernel(elfOf([{ paddr: 0 }, { paddr: LOAD, bytes: text('code') }], LOAD), options)
+    expect(image.segments.map(({ gpa }) => gpa)).toEqual([LOAD])
+  })
+
+  it('may have bytes in the bss of another segment, but not over its bytes', () => {
+    const file = (paddr: number): Uint8Array =>
+      elfOf([
+        { paddr: LOAD, bytes: text('code'), memsz: 0x100 },
+        { paddr, bytes: text('data') },
+      ])
+    expect(loadKernel(file(LOAD + 4), options).segments).toHaveLength(2)
+    const over = 'vmlinux: segment 1 is to be loaded over another, at 0x100000; get the file again.'
+    for (const paddr of [LOAD - 3, LOAD, LOAD + 3]) expect(refusal(file(paddr))).toEqual(['bad-header', over])
+  })
+
   it('may end with the last byte of memory', () => {
     const file = elfOf([{ paddr: LOAD, bytes: text('code'), memsz: 15 * MIB }])
     expect(loadKernel(file, options).end).toBe(16 * MIB)
@@ -222,6 +238,38 @@ describe('bzImage', () => {
     expect(refusal(bzImage(4, payload).subarray(0, length))).toEqual(['truncated', message])
   })
 
+  it('of 64 bits is refused: the host’s own kernel is the file one finds first', () => {
+    const file = bzImage(4, payload)
+    new Bytes(file).write16(0x236, 0x0001)
+    expect(refusal(file)).toEqual([
+      'wrong-machine',
+      'vmlinux: this is a 64-bit kernel; lguest runs 32-bit x86 kernels only.',
+    ])
+    // The field is younger than the protocol.
+    new Bytes(file).write16(0x206, 0x020b)
+    expect(loadKernel(file, options).kind).toBe('bzImage')
+  })
+
+  it.each([
+    ['at its address', 0, 0x0100_0000, 0x0130_2000],
+    ['at another address', 0, 0x0040_0000, 0x0070_2000],
+    ['relocatable: at 16 MiB', 1, 0x0040_0000, 0x0130_2000],
+    ['relocatable: higher', 1, 0x0200_0000, 0x0230_2000],
+  ])('needs the memory that it unpacks itself to, %s', (_, relocatable, address, end) => {
+    const file = bzImage(4, payload)
+    const words = new Bytes(file)
+    words.write8(0x234, relocatable)
+    words.write32(0x258, address)
+    words.write32(0x260, 0x0030_2000)
+    expect(loadKernel(file, { ...options, memory: end }).end).toBe(end)
+    const memory = end - 4096
+    expect(refusal(file, { memory })).toEqual([
+      'outside-memory',
+      `vmlinux: the kernel unpacks itself up to 0x${end.toString(16)}, outside the guest's ${sizeText(memory)}; ` +
+        `give it more, --memory ${Math.ceil(end / MIB) + 4}M.`,
+    ])
+  })
+
   it('may say nothing of its size, or lack the last bytes of a paragraph', () => {
     const silent = bzImage(4, payload).slice(0, 3000)
     new Bytes(silent).write32(0x1f4, 0)
@@ -251,6 +299,12 @@ describe('files that are no kernel', () => {
       Uint8Array.of(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0),
       'not-a-kernel',
       'this is not a kernel but an xz archive (unpack it first); give a vmlinux (ELF) or a bzImage.',
+    ],
+    [
+      'a program for EFI',
+      text('MZ'),
+      'not-a-kernel',
+      'this is not a kernel but a program for Windows or EFI; give a vmlinux (ELF) or a bzImage.',
     ],
     [
       'an initrd',

@@ -10,7 +10,17 @@
  * Nothing is written here: the result is a list of pieces. Every unusable file has its sentence.
  */
 import { Bytes } from '../bits/bytes.ts'
-import { BOOT_PROTOCOL_SYSSIZE, BootParams, HDRS_MAGIC } from '../layout/boot-params.ts'
+import {
+  BOOT_PROTOCOL_INIT_SIZE,
+  BOOT_PROTOCOL_SYSSIZE,
+  BOOT_PROTOCOL_XLOADFLAGS,
+  BootParams,
+  type BootParamsView,
+  HDRS_MAGIC,
+  KERNEL_ALIGNMENT,
+  XLF_KERNEL_64,
+} from '../layout/boot-params.ts'
+
 import {
   EM_386,
   ELF_MAGIC,
@@ -38,7 +48,7 @@ export interface KernelImage {
   readonly entry: number
   /** Virtual minus physical addresses of the image (era A); 0 for a bzImage. */
   readonly pageOffset: number
-  /** First byte behind the image. */
+  /** First byte behind the image, and behind what it unpacks. */
   readonly end: number
 }
 
@@ -58,6 +68,7 @@ const SECTOR = 512
 const PARAGRAPH = 16
 /** Offset of "HdrS" + 4: the least that a setup header is. */
 const SETUP_HEADER_END = 0x238
+const WRONG_SIZE = 'this is a 64-bit kernel; lguest runs 32-bit x86 kernels only.'
 const ERA_A_MARKER = 'GenuineLguest'
 
 type Fail = (code: UnusableImageError['code'], problem: string) => never
@@ -84,6 +95,7 @@ function describe(file: Uint8Array): string {
   const [a, b] = file
   if (a === 0x1f && b === 0x8b) return ' but a gzip archive (unpack it first)'
   if (a === 0xfd && b === 0x37) return ' but an xz archive (unpack it first)'
+  if (a === 0x4d && b === 0x5a) return ' but a program for Windows or EFI'
   if (String.fromCharCode(...file.subarray(0, 6)) === '070701')
     return ' but a cpio archive (an initrd goes to --initrd)'
   if (file.length >= SECTOR && file[510] === 0x55 && file[511] === 0xaa) return ' but a disk (disks go to --disk)'
@@ -108,7 +120,7 @@ function loadElf(bytes: Bytes, options: LoadOptions, fail: Fail): KernelImage {
     fail('truncated', `the file is cut off: its ${what} should be behind byte ${file.length}; get it again.`)
   if (file.length < 6) truncated('ELF header')
   const elf = Elf32Ehdr.at(bytes, 0)
-  if (elf.class === ELFCLASS64) fail('wrong-machine', 'this is a 64-bit kernel; lguest runs 32-bit x86 kernels only.')
+  if (elf.class === ELFCLASS64) fail('wrong-machine', WRONG_SIZE)
   if (file.length < Elf32Ehdr.size) truncated('ELF header')
   if (elf.class !== ELFCLASS32 || elf.data !== ELFDATA2LSB || elf.machine !== EM_386) {
     fail(
@@ -136,6 +148,7 @@ function loadElf(bytes: Bytes, options: LoadOptions, fail: Fail): KernelImage {
     if (ph.filesz > ph.memsz)
       fail('bad-header', `segment ${i} is larger in the file than in memory; get the file again.`)
     if (ph.offset + ph.filesz > file.length) truncated(`segment ${i}`)
+    if (ph.memsz === 0) continue
     const offset = (ph.vaddr - ph.paddr) >>> 0
     if (options.era === 'A' && pageOffset !== undefined && offset !== pageOffset) {
       fail('bad-header', 'its segments differ in virtual minus physical address, which this era of lguest cannot load.')
@@ -143,6 +156,10 @@ function loadElf(bytes: Bytes, options: LoadOptions, fail: Fail): KernelImage {
     pageOffset ??= offset
     const segment = { gpa: ph.paddr, bytes: file.subarray(ph.offset, ph.offset + ph.filesz), size: ph.memsz }
     checkFits(segment, options.memory, fail)
+    const other = segments.find(({ gpa, bytes }) => gpa < ph.paddr + ph.filesz && ph.paddr < gpa + bytes.length)
+    if (other !== undefined) {
+      fail('bad-header', `segment ${i} is to be loaded over another, at ${hex(other.gpa)}; get the file again.`)
+    }
     segments.push(segment)
   }
   if (pageOffset === undefined)
@@ -182,6 +199,9 @@ function loadBzImage(bytes: Bytes, options: LoadOptions, fail: Fail): KernelImag
   if (setup >= file.length) {
     fail('truncated', `the file is cut off: the kernel should begin at byte ${setup} of ${file.length}; get it again.`)
   }
+  if (header.version >= BOOT_PROTOCOL_XLOADFLAGS && (header.xloadflags & XLF_KERNEL_64) !== 0) {
+    fail('wrong-machine', WRONG_SIZE)
+  }
   const whole = header.version >= BOOT_PROTOCOL_SYSSIZE ? setup + header.syssize * PARAGRAPH : 0
   if (file.length <= whole - PARAGRAPH) {
     fail('truncated', `the file is cut off: ${whole} bytes should be there, ${file.length} are; get it again.`)
@@ -193,7 +213,23 @@ function loadBzImage(bytes: Bytes, options: LoadOptions, fail: Fail): KernelImag
   if (entry < BZIMAGE_LOAD || entry >= BZIMAGE_LOAD + payload.length) {
     fail('no-entry', `its entry point ${hex(entry)} is outside the image (a zImage, or damaged); give a bzImage.`)
   }
-  return { kind: 'bzImage', segments: [segment], entry, pageOffset: 0, end: endOf([segment]) }
+  const end = Math.max(endOf([segment]), unpackedEnd(header))
+  if (end > options.memory) {
+    const enough = Math.ceil(end / (1 << 20)) + 4
+    fail(
+      'outside-memory',
+      `the kernel unpacks itself up to ${hex(end)}, outside the guest's ${sizeText(options.memory)}; ${memoryAdvice(enough)}.`,
+    )
+  }
+  return { kind: 'bzImage', segments: [segment], entry, pageOffset: 0, end }
+}
+
+/** First byte behind the memory in which a bzImage unpacks itself; 0 when it does not say. */
+function unpackedEnd(header: BootParamsView): number {
+  if (header.version < BOOT_PROTOCOL_INIT_SIZE || header.init_size === 0) return 0
+  const rounded = Math.ceil(BZIMAGE_LOAD / KERNEL_ALIGNMENT) * KERNEL_ALIGNMENT
+  const start = header.relocatable_kernel === 0 ? header.pref_address : Math.max(rounded, header.pref_address)
+  return start + header.init_size
 }
 
 function endOf(segments: readonly KernelSegment[]): number {
