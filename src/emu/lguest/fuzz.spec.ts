@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { fuzzGuests } from '../testing/fuzz-guests.ts'
 import { fuzzHypercalls } from '../testing/fuzz-hypercalls.ts'
 
 /** KENNEL_FUZZ_CALLS makes the run longer: CI does a million. */
@@ -15,4 +16,14 @@ describe('random hypercalls', () => {
   it('are the same for the same seed', () => {
     expect(fuzzHypercalls(7, 2000)).toEqual(fuzzHypercalls(7, 2000))
   })
+})
+
+describe('Guests of random code', () => {
+  it('hurt nobody but themselves, and are the same for the same seed', () => {
+    const first = fuzzGuests(20070308, 8)
+    expect(first.switches).toBeGreaterThan(500)
+    expect(first.looks).toBeGreaterThan(0)
+    expect(Object.keys(first.reasons).length).toBeGreaterThan(2)
+    expect(fuzzGuests(20070308, 8)).toEqual(first)
+  }, 300_000)
 })

@@ -11,6 +11,7 @@ import { timerExpired } from '../lguest/core.ts'
 import type { Hypervisor } from '../lguest/hypervisor.ts'
 import { type FakeHost, fakeHypervisor, newGuestA, newGuestC, trap } from './fake-host.ts'
 import { buildPageTables, DATA_GPA, initGuest, initGuestA, KERNEL_ADDRESS } from './guest-memory.ts'
+import { Random } from './random.ts'
 
 const PAGES = 64
 const PGDS = [0x10000, 0x14000, 0x18000, 0x1c000, 0x20000, 0x24000]
@@ -22,36 +23,6 @@ export interface FuzzResult {
   readonly guests: number
   /** How often each kind of reason was seen, digits replaced by N. */
   readonly reasons: Record<string, number>
-}
-
-/** xorshift32: the same numbers for the same seed. */
-class Random {
-  private state: number
-
-  constructor(seed: number) {
-    this.state = Math.imul(seed + 1, 0x9e3779b1) >>> 0 || 1
-  }
-
-  next(): number {
-    let x = this.state
-    x ^= x << 13
-    x ^= x >>> 17
-    x ^= x << 5
-    this.state = x >>> 0
-    return this.state
-  }
-
-  below(n: number): number {
-    return this.next() % n
-  }
-
-  pick<T>(list: readonly T[]): T {
-    return list[this.below(list.length)] as T
-  }
-
-  chance(percent: number): boolean {
-    return this.below(100) < percent
-  }
 }
 
 class Fuzzer {
