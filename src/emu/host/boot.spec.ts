@@ -14,11 +14,29 @@ import {
   S_HALTED,
   S_IDT_BASE,
   S_SEG_ATTR,
+  S_SEG_LIMIT,
   S_SEG_SELECTOR,
 } from '../layout/cpu-state.ts'
 import { LGUEST_CS, TSS_SELECTOR } from '../layout/lguest-pages.ts'
 import { MachineMemory, MIB } from '../layout/memory.ts'
-import { CR0_PG, CR0_WP, CR4_PSE, CS, DS, EAX, EBX, EDX, ES, ESP, FLAG_IF, FS, GS, SS, TR } from '../layout/x86.ts'
+import {
+  CR0_PG,
+  CR0_WP,
+  CR4_PSE,
+  CS,
+  DS,
+  EAX,
+  EBX,
+  EDX,
+  ES,
+  ESP,
+  FLAG_IF,
+  FS,
+  GS,
+  LDTR,
+  SS,
+  TR,
+} from '../layout/x86.ts'
 import { readSys32 } from '../mmu/access.ts'
 import { peekTranslate } from '../mmu/walk.ts'
 import { bootHost, type HostLayout, mapRegionPage } from './boot.ts'
@@ -135,6 +153,15 @@ describe('startup', () => {
     expect(seen).toEqual([0, 1])
     expect(layout.cpus[0].stackTop).not.toBe(layout.cpus[1].stackTop)
     expect(layout.cpus[0].gdt.base).not.toBe(layout.cpus[1].gdt.base)
+  })
+
+  it("leaves no LDT, which would be in the Guests' memory", () => {
+    const [cpu] = cpus
+    // As real processors are after a reset (manual 3A, table 9-1): base 0, limit 0xffff, present.
+    cpu.st[S_SEG_LIMIT + LDTR] = 0xffff
+    cpu.st[S_SEG_ATTR + LDTR] = 0x82
+    settle(cpu)
+    expect([selector(cpu, LDTR), cpu.st[S_SEG_ATTR + LDTR]]).toEqual([0, 0])
   })
 
   it('leaves no mapping below 3 GiB, and all of RAM above', () => {

@@ -83,6 +83,10 @@ startup:
     ; Marks the TSS busy. The Switcher clears that bit when it leaves, because it must load this TSS again when it comes back.
     mov eax, TSS_SELECTOR
     ltr ax
+    ; No LDT. Processors come out of reset with one at address 0, which is a Guest's memory while a Guest runs, and the Switcher does not
+    ; change LDTR: with it a Guest could make itself any descriptor it likes, a call gate to ring 0 too.
+    xor eax, eax
+    lldt ax
 gate_booted:
     gate
 
