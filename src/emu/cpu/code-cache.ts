@@ -45,6 +45,11 @@ interface CodePage {
 }
 
 const MAX_INSNS = 64
+/**
+ * WRMSR, RDTSC, RDMSR and gates ask what time it is, and virtual time is counted in whole blocks (RunProgress). So each begins a
+ * block: what it is told must not depend on where a debugger, or the end of a quantum, has cut the block before it.
+ */
+const ASKS_TIME: ReadonlySet<number> = new Set([OPCODE_GATE, 0x0f30, 0x0f31, 0x0f32])
 /** Thrown by the reader at the page's end. */
 const PAGE_END = { kind: 'page end' }
 
@@ -90,6 +95,7 @@ export class CodeCache {
         decoded = this.decodeCrossing(cpu, linear, at, pageEnd)
         second = translateExec(cpu, ((linear | 0xfff) + 1) | 0)
       }
+      if (insns.length > 0 && ASKS_TIME.has(decoded.insn.opcode)) break
       insns.push(decoded.insn)
       decoded.insn.back = hpa - at
       at += decoded.insn.length

@@ -30,7 +30,10 @@ export interface CpuBus {
 
 /** How far the run loop is; outside it, so that a fault loses nothing and the clock can tell the time in the middle. */
 export interface RunProgress {
-  /** Instructions asked for, and those left of them; both 0 outside the loop. The block being executed counts at its end. */
+  /**
+   * Instructions asked for, and those left of them; both 0 outside the loop. The block being executed counts at its end; what asks
+   * for the time begins its block (code-cache.ts).
+   */
   max: number
   remaining: number
   /** The instruction being executed; null while fetching. */

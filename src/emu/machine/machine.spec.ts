@@ -100,6 +100,50 @@ describe('lockstep', () => {
     expect(machine.cpus[0].fields.retired).toBe(300)
   })
 
+  it('goes the same way however often a debugger stops it', () => {
+    // Each CPU counts, tells the time, sends the other one interrupts; its timer interrupts it all the while.
+    const source = `
+      cpu0: mov ebp, 0x01000000
+        jmp all
+      cpu1: mov ebp, 0
+      all: mov esi, APIC
+        mov dword [esi + 0x320], 0x20060
+        mov dword [esi + 0x380], 777
+        sti
+      again: mov [esi + 0x310], ebp
+        mov dword [esi + 0x300], 0x4050
+      step: rdtsc
+        lock xadd [0xb000], eax
+        mov ecx, 5
+        mov edi, 0xb100
+        rep stosd
+        jmp again`
+    const end = 1_000_000
+    const state = (stops: boolean): string => {
+      const machine = machineWith(2, source)
+      const at = assemble(source, { origin: CODE, symbols: { APIC: APIC_BASE } }).labels
+      const where = [at['step'], at['step'] + 2, at['again']]
+      let stopped = 0
+      for (const cpu of stops ? machine.cpus : []) {
+        let passed = -1
+        cpu.debug = {
+          mayStop: (linear, bytes) => where.some((stop) => stop >= linear && stop < linear + bytes),
+          stopBefore: (_cpu, linear) => {
+            if (cpu.retired === passed || !where.includes(linear)) return false
+            passed = cpu.retired
+            return true
+          },
+        }
+      }
+      const executor = new LockstepExecutor(machine, 100)
+      while (executor.runWhile(() => machine.clock.now() < end).kind === 'stopped') stopped++
+      expect(stopped > 1000).toBe(stops)
+      expect(counted(machine, 0x60)).toBeGreaterThan(100)
+      return stateHash(machine)
+    }
+    expect(state(true)).toBe(state(false))
+  })
+
   it('sleeps on when a CPU halted in its NMI handler gets another NMI, and wakes by an interrupt', () => {
     const machine = machineWith(1, 'all: sti\n wait: hlt\n jmp wait')
     const cpu = machine.cpus[0]
