@@ -130,6 +130,7 @@ function service(cpu: Cpu): boolean {
  */
 function runBlocks(cpu: Cpu, cache: CodeCache, progress: RunProgress): void {
   const st = cpu.st
+  checkFetchLimit(cpu, 1)
   let linear = fetchAddress(cpu)
   let block = cache.lookup(cpu, linear)
   for (;;) {
@@ -196,7 +197,7 @@ function runCarefully(cpu: Cpu, block: Block, progress: RunProgress): void {
   for (let i = 0; i < insns.length && progress.remaining > 0; i++) {
     const insn = insns[i]
     if (debuggerStops(cpu)) return
-    checkFetchLimit(cpu, insn)
+    checkFetchLimit(cpu, insn.length)
     execute(cpu, insn, progress)
   }
 }
@@ -219,12 +220,12 @@ function debuggerStops(cpu: Cpu): boolean {
   return true
 }
 
-/** #GP(0) when the instruction does not lie within CS's limit. */
-function checkFetchLimit(cpu: Cpu, insn: Insn): void {
+/** #GP(0) when `bytes` of the instruction at EIP do not lie within CS's limit. Its first byte is asked for before it is fetched. */
+function checkFetchLimit(cpu: Cpu, bytes: number): void {
   const limit = cpu.st[S_SEG_LIMIT + CS]
   if (limit === -1) return
   const eip = cpu.st[S_EIP] >>> 0
-  if (eip + insn.length - 1 > limit >>> 0) raiseFaultWithCode(cpu, TRAP_GP, 0)
+  if (eip + bytes - 1 > limit >>> 0) raiseFaultWithCode(cpu, TRAP_GP, 0)
 }
 
 /** One instruction with everything a debugger may have asked for. */
@@ -235,9 +236,10 @@ function runOne(cpu: Cpu, cache: CodeCache, progress: RunProgress): void {
     checkInstructionBreakpoint(cpu)
   }
   if (debuggerStops(cpu)) return
+  checkFetchLimit(cpu, 1)
   const block = cache.lookup(cpu, fetchAddress(cpu))
   const insn = block.insns[0]
-  checkFetchLimit(cpu, insn)
+  checkFetchLimit(cpu, insn.length)
   const stepping = (st[S_EFLAGS] & FLAG_TF) !== 0
   st[S_INTERRUPT_SHADOW] = 0
   st[S_EFLAGS] &= ~FLAG_RF

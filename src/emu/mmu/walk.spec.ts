@@ -13,7 +13,7 @@ import {
   PAGE_RW,
   PAGE_USER,
 } from '../layout/x86.ts'
-import { ProtectedMode, type Ring } from '../testing/protected-mode.ts'
+import { CODE_SELECTOR, ProtectedMode, type Ring } from '../testing/protected-mode.ts'
 import { flushTlbAll } from './tlb.ts'
 import { peekTranslate } from './walk.ts'
 
@@ -120,6 +120,17 @@ describe('rights and error codes', () => {
     driver.run(2)
     expect(machine.frame(14)).toMatchObject({ error: 4, eip: PAGE + 0xffe })
     expect(cpu.st[S_CR2] >>> 0).toBe(PAGE + 0x1000)
+  })
+
+  it('code behind the limit of its segment is #GP, though there be no page', () => {
+    start(3)
+    driver.write32(PTE + 4, 0)
+    driver.mem.phys.writeBytes(FRAME + 0xfff, Uint8Array.of(0x90))
+    machine.descriptor(CODE_SELECTOR[3], { kind: 'code', dpl: 3, granular: true, limit: PAGE >>> 12 })
+    machine.enter(3)
+    driver.load(`jmp ${PAGE + 0xfff}`)
+    driver.run(3)
+    expect(machine.frame(13)).toMatchObject({ error: 0, eip: PAGE + 0x1000 })
   })
 
   it('an access over the end of a page writes nothing when the second page refuses', () => {
