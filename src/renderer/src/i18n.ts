@@ -25,12 +25,19 @@ const NUMBERS = {
   short: { maximumFractionDigits: 2, useGrouping: false },
 }
 
+/** Times of the person's day, in the person's time zone; 24 hours, as logs have them. */
+const MOMENTS = {
+  time: { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' },
+  minute: { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
+} as const
+
 export const i18n = createI18n<[Messages], 'en', false>({
   legacy: false,
   locale: 'en',
   fallbackLocale: 'en',
   messages: { en },
   numberFormats: { en: NUMBERS },
+  datetimeFormats: { en: MOMENTS },
 })
 
 /**
@@ -44,6 +51,11 @@ export function t(key: MessageKey, named: Record<string, string | number> = {}, 
 /** A number as the language writes it. */
 export function number(value: number, format: keyof typeof NUMBERS): string {
   return i18n.global.n(value, format)
+}
+
+/** A moment (ms since 1970, or an ISO string) as the language writes it. */
+export function moment(at: number | string, format: keyof typeof MOMENTS): string {
+  return i18n.global.d(new Date(at), format)
 }
 
 /** Follows settings.language. */
