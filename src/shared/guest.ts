@@ -44,6 +44,16 @@ export function canAct(state: GuestState, action: GuestAction): boolean {
   return ACTION_FROM[action].includes(state)
 }
 
+/** Whether it is in the host: it has memory there, and a console that may say more. */
+export function isAlive(state: GuestState): boolean {
+  return ['starting', 'running', 'paused', 'stopping'].includes(state)
+}
+
+/** The trash takes only guests that are off. */
+export function canDelete(state: GuestState): boolean {
+  return !isAlive(state)
+}
+
 export const MAX_NEW_DISK = 2048
 
 export const DiskSchema = v.strictObject({

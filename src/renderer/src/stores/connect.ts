@@ -18,5 +18,5 @@ export function connectStores(engine: EngineClient): void {
   useInspectorStore().connect(engine)
   useStatsStore().connect(engine)
   const notices = useNoticesStore()
-  engine.on('notice', ({ level, text }) => notices.show(level, text))
+  engine.on('notice', ({ level, text, guestId }) => notices.show(level, text, null, guestId))
 }

@@ -50,4 +50,31 @@ describe('notices', () => {
     notices.dismiss(notices.notices[0].id)
     expect(notices.notices).toEqual([])
   })
+
+  it('go after a while, but not from under the pointer, and are kept in the list', () => {
+    vi.useFakeTimers()
+    vi.spyOn(document, 'hidden', 'get').mockReturnValue(false)
+    const notices = useNoticesStore()
+    notices.show('error', 'pup crashed', null, 'pup-1')
+    notices.held = true
+    vi.advanceTimersByTime(60_000)
+    expect(notices.notices).toHaveLength(1)
+    notices.held = false
+    vi.advanceTimersByTime(60_000)
+    expect(notices.notices).toEqual([])
+    expect(notices.past.map(({ text, guestId }) => [text, guestId])).toEqual([['pup crashed', 'pup-1']])
+    vi.useRealTimers()
+  })
+
+  it('are counted until the list is looked at; what is only told is not counted', () => {
+    const notices = useNoticesStore()
+    notices.show('info', 'saved')
+    notices.show('error', 'no disk')
+    expect(notices.unread).toBe(1)
+    notices.markRead()
+    expect(notices.unread).toBe(0)
+    expect(notices.past).toHaveLength(2)
+    notices.show('warn', 'turned off')
+    expect(notices.unread).toBe(1)
+  })
 })
