@@ -1,7 +1,14 @@
 /** The guests as the engine tells them, and what a person can do with them. The engine is the only source of state. */
 import { defineStore } from 'pinia'
 import { computed, ref, watch } from 'vue'
-import type { GuestAction, GuestConfigInput, GuestSummary, QuarantinedEntry, TrashEntry } from '@shared/guest'
+import {
+  isAlive,
+  type GuestAction,
+  type GuestConfigInput,
+  type GuestSummary,
+  type QuarantinedEntry,
+  type TrashEntry,
+} from '@shared/guest'
 import { t } from '../i18n'
 import type { EngineClient } from '../services/client'
 import { importPath, jobDone } from '../services/transfer'
@@ -12,9 +19,7 @@ export const useGuestsStore = defineStore('guests', () => {
   const quarantined = ref<QuarantinedEntry[]>([])
   const loaded = ref(false)
   const list = computed(() => [...byId.value.values()])
-  const running = computed(() =>
-    list.value.filter((g) => ['starting', 'running', 'paused', 'stopping'].includes(g.state)),
-  )
+  const running = computed(() => list.value.filter((g) => isAlive(g.state)))
   const notices = useNoticesStore()
   let client: EngineClient | null = null
   const engine = (): EngineClient => {
@@ -76,15 +81,28 @@ export const useGuestsStore = defineStore('guests', () => {
     notices.show('info', t('guestsView.imported', { name: get(guestId)?.config.name ?? path }))
   }
 
-  /** Deletes with undo: the guest goes to the trash, and the notice brings it back. */
-  async function remove(guestId: string): Promise<void> {
-    const result = await notices.guard(engine().request('guests.delete', { guestId }))
-    if (!result) return
-    const { id, name } = result.undo
-    notices.show('info', t('guestsStore.trashed', { name }), {
+  /** Deletes with undo: the guests go to the trash, and one notice brings them all back. */
+  async function removeAll(guestIds: readonly string[]): Promise<void> {
+    const gone: TrashEntry[] = []
+    for (const guestId of guestIds) {
+      const result = await notices.guard(engine().request('guests.delete', { guestId }))
+      if (result) gone.push(result.undo)
+    }
+    if (gone.length === 0) return
+    const named = { name: gone[0].name, n: gone.length }
+    notices.show('info', t('guestsStore.trashed', named, gone.length), {
       label: t('guestsStore.undo'),
-      run: () => void undelete(id),
+      run: () => void Promise.all(gone.map(({ id }) => undelete(id))),
     })
+  }
+
+  async function remove(guestId: string): Promise<void> {
+    await removeAll([guestId])
+  }
+
+  async function rename(guestId: string, name: string): Promise<void> {
+    const config = byId.value.get(guestId)?.config
+    if (config) await engine().request('guests.update', { guestId, config: { ...config, name } })
   }
 
   async function undelete(guestId: string): Promise<void> {
@@ -114,6 +132,8 @@ export const useGuestsStore = defineStore('guests', () => {
     act,
     clone,
     remove,
+    removeAll,
+    rename,
     undelete,
     trash,
     emptyTrash,

@@ -39,6 +39,8 @@ const ALLOWED = [
   /\b(DF|ID|TSD|PSE|PAE|PGE|OSFXSR|OSXMM|PWT|PCD|VME|PVI|MCE|PCE)\b/g,
   /\b[A-Z]+(_[A-Z]+)+\b|\b(SHUTDOWN|HALT|NOTIFY)\b/g,
   /schedule(\+0x[0-9a-f]+)?|pick_next|\b(push|mov|call|nop) ?(ebp(, esp)?)?/g,
+  // Moments, as the language writes them.
+  /\b[A-Z][a-z]{2} \d{1,2}, \d{4}, \d\d:\d\d/g,
   // Addresses, words and bytes in hex.
   /\b(0x)?[0-9a-f]{2,8}\b/g,
 ]
@@ -95,9 +97,15 @@ describe('the check', () => {
 
 describe('every text of the app comes from the language file', () => {
   it('guests', async () => {
-    await show(GuestsView, '/', { 'trash.list': () => [{ id: 'x', name: 'pup', deletedAt: '2026-01-01T10:00:00Z' }] })
+    const fake = await show(GuestsView, '/', {
+      'trash.list': () => [{ id: 'x', name: 'pup', deletedAt: '2026-01-01T10:00:00Z' }],
+    })
+    await fake.emit('stats', STATS)
     expect(view?.text()).toContain('[[Guests]]')
-    expect(view?.text()).toContain('[[120 switches/s]]')
+    expect(view?.text()).toContain('[[15.2 k/s]]')
+    expect(left()).toEqual([])
+    await press('select-all')
+    expect(view?.text()).toContain('[[2 selected]]')
     expect(left()).toEqual([])
     await press('trash')
     expect(document.body.textContent).toContain('[[Bring back]]')
