@@ -20,9 +20,18 @@ import { useSettingsStore } from '../stores/settings'
 /** Pasting faster than this many bytes at once is split, so that a line-editing guest keeps up. */
 const PASTE_CHUNK = 1024
 
+/** Where a search is: the match that is shown, counted from 1 (0: too far away to be counted), and how many there are. */
+export interface SearchResult {
+  at: number
+  of: number
+}
+
 export interface TerminalHandle {
   terminal: Terminal
-  search: SearchAddon
+  /** What the last search found; null before the first. */
+  found: Ref<SearchResult | null>
+  /** Goes to a match: the last one when the text is new, otherwise the next or previous. An empty text ends the search. */
+  find(text: string, direction: 'last' | 'next' | 'previous', caseSensitive: boolean): void
   selection: Ref<boolean>
   copy(): void
   paste(): Promise<void>
@@ -33,6 +42,14 @@ export interface TerminalHandle {
   confirmLink(): void
   clear(): Promise<void>
   focus(): void
+}
+
+/** Colours of matches, on the console's dark ground in both themes. */
+const MATCHES = {
+  matchBackground: '#5c4a12',
+  matchOverviewRuler: '#b08d2a',
+  activeMatchBackground: '#a86a00',
+  activeMatchColorOverviewRuler: '#ffb84d',
 }
 
 function themeOf(element: HTMLElement): ITheme {
@@ -53,6 +70,7 @@ export function useTerminal(host: Ref<HTMLElement | null>, guestId: Ref<string>)
   const selection = ref(false)
   const pendingPaste = ref<string | null>(null)
   const pendingLink = ref<string | null>(null)
+  const found = ref<SearchResult | null>(null)
   let link: ConsoleLink | null = null
   let wanted = 0
 
@@ -73,6 +91,21 @@ export function useTerminal(host: Ref<HTMLElement | null>, guestId: Ref<string>)
   terminal.loadAddon(new WebLinksAddon((_event, uri) => (pendingLink.value = uri)))
   // OSC 52 would let a guest read or write the clipboard, OSC 0-2 rename the window: swallowed.
   for (const osc of [0, 1, 2, 52]) terminal.parser.registerOscHandler(osc, () => true)
+
+  // Only with decorations are matches counted.
+  search.onDidChangeResults(({ resultIndex, resultCount }) => (found.value = { at: resultIndex + 1, of: resultCount }))
+  function find(text: string, direction: 'last' | 'next' | 'previous', caseSensitive: boolean): void {
+    if (direction === 'last') terminal.clearSelection()
+    if (text === '') {
+      search.clearDecorations()
+      terminal.clearSelection()
+      found.value = null
+      return
+    }
+    const options = { caseSensitive, decorations: MATCHES }
+    if (direction === 'next') search.findNext(text, options)
+    else search.findPrevious(text, options)
+  }
 
   const encoder = new TextEncoder()
   function send(text: string): void {
@@ -217,7 +250,8 @@ export function useTerminal(host: Ref<HTMLElement | null>, guestId: Ref<string>)
 
   return {
     terminal,
-    search,
+    found,
+    find,
     selection,
     copy,
     paste,
