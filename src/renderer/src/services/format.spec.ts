@@ -11,7 +11,8 @@ describe('format', () => {
   })
   it('names traps', () => {
     expect(trapName(31)).toBe('hypercall')
-    expect(trapName(239)).toBe('interrupt 239')
+    expect(trapName(239)).toBe('timer interrupt')
+    expect(trapName(240)).toBe('interrupt 240')
     expect(trapName(256)).toContain('Switcher')
   })
   it.each([

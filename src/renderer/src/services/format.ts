@@ -84,6 +84,9 @@ export function trapName(trap: number): string {
     17: 'traps.alignment',
     31: 'traps.hypercall',
     128: 'traps.systemCall',
+    // The host's own interrupts (src/emu/host: TIMER_VECTOR, RESCHEDULE_VECTOR).
+    239: 'traps.timer',
+    253: 'traps.reschedule',
     256: 'traps.switcherFault',
   }
   const key = known[trap]

@@ -50,6 +50,8 @@ export const useInspectorStore = defineStore('inspector', () => {
   const refresh = ref(0)
   /** Panels that are folded away; kept in the browser. */
   const folded = useLocalStorage<PanelName[]>('kennel.inspector.folded', [])
+  /** Every panel says what it shows; kept in the browser. */
+  const explaining = useLocalStorage('kennel.inspector.explain', false)
   let since = 0
   let fetching = false
   /** The last poll was not long ago: what is missing since then was missed, not left out on purpose. */
@@ -181,6 +183,7 @@ export const useInspectorStore = defineStore('inspector', () => {
     snapshot,
     previous,
     frozen,
+    explaining,
     active,
     events,
     dropped,

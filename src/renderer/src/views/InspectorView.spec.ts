@@ -2,7 +2,7 @@
 import { flushPromises } from '@vue/test-utils'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { toBase64 } from '../services/files'
-import { useInspectorStore } from '../stores/inspector'
+import { PANELS, useInspectorStore } from '../stores/inspector'
 import { useSettingsStore } from '../stores/settings'
 import { click, fake, memory, open, submit, type, view } from '../testing/inspector-driver'
 import { byId } from '../testing/mount-view'
@@ -225,6 +225,20 @@ describe('a page walk', () => {
   })
 })
 
+describe('explanations', () => {
+  it('are given for one panel or for all, and name their source', async () => {
+    await open()
+    expect(view.findAll('.about')).toHaveLength(0)
+    await click('help-lguest')
+    expect(byId(view, 'about-lguest').text()).toContain('copy_in_guest_info()')
+    expect(view.findAll('.about')).toHaveLength(1)
+    await click('help-lguest')
+    expect(view.findAll('.about')).toHaveLength(0)
+    await click('explain')
+    expect(view.findAll('.about')).toHaveLength(PANELS.length)
+  })
+})
+
 describe('rates', () => {
   it('are shown by reason and by hypercall, of this CPU', async () => {
     await open()
@@ -237,11 +251,35 @@ describe('rates', () => {
     ).toEqual(['14', '31', '239'])
     expect(byId(view, 'hypercalls').text()).toContain('SET_PTE')
     expect(byId(view, 'copied-rate').text()).toBe('4096 B/s')
-    expect(byId(view, 'avoided-rate').text()).toBe('36.0 M B/s')
+    expect(byId(view, 'avoided-rate').text()).toBe('36.0 MB/s')
     expect(JSON.parse(view.get('[data-chart="Bytes a second on CPU 0"]').text())).toMatchObject([
       { label: 'copied', values: [4096] },
       { label: 'avoided', values: [36_000_000] },
     ])
+  })
+
+  it('keep a row for each reason of the last two minutes, in the same order', async () => {
+    await open()
+    await fake.emit('stats', STATS)
+    const cpus = [{ ...STATS.cpus[0], switchesByTrap: { '239': 900 } }, STATS.cpus[1]]
+    await fake.emit('stats', { ...STATS, cpus })
+    const rows = byId(view, 'switches-by-reason')
+      .findAll('tbody tr')
+      .map((r) => r.findAll('td').map((c) => c.text()))
+    expect(rows.map((r) => [r[0], r[2]])).toEqual([
+      ['14', '0'],
+      ['31', '0'],
+      ['239', '900'],
+    ])
+  })
+
+  it('have interrupts, page faults and hypercalls of each guest', async () => {
+    await open()
+    await fake.emit('stats', STATS)
+    expect(byId(view, 'rate-interrupts').text()).toContain('100')
+    expect(byId(view, 'rate-demand').text()).toContain('12')
+    expect(byId(view, 'rate-reflected').text()).toContain('700')
+    expect(byId(view, 'rate-SET_PTE').text()).toContain('2500')
   })
 
   it('can be compared by choosing the other way of copying', async () => {
@@ -290,12 +328,12 @@ describe('the timeline', () => {
     const timeline = byId(view, 'timeline')
     await timeline.trigger('keydown', { key: 'p' })
     expect(byId(view, 'timeline-selected').text()).toBe(
-      'pup on CPU 0, 60.00 µs, left by interrupt 239 (239); copied TLS: 24 bytes',
+      'pup on CPU 0, 60.00 µs, left by timer interrupt (239); copied TLS: 24 bytes',
     )
     await timeline.trigger('keydown', { key: 'p' })
     expect(byId(view, 'timeline-selected').text()).toContain('left by hypercall (31); copied nothing')
     await timeline.trigger('keydown', { key: 'n' })
-    expect(byId(view, 'timeline-selected').text()).toContain('interrupt 239')
+    expect(byId(view, 'timeline-selected').text()).toContain('timer interrupt')
   })
 
   it('zooms and moves by keys and buttons', async () => {
