@@ -35,12 +35,12 @@ describe('the host', () => {
   it('shows each CPU with its guest and its scheduler', async () => {
     await open()
     await fake.emit('stats', STATS)
-    expect(cells('host-cpu-0')).toEqual(['CPU 0', '62 %', 'pup', '15.2 k', '4096 B/s', '36.0 M B/s', '1', '210', '3'])
+    expect(cells('host-cpu-0')).toEqual(['CPU 0', '62 %', 'pup', '15.2 k', '4096 B/s', '36.0 MB/s', '1', '210', '3'])
     expect(cells('host-cpu-1').slice(0, 3)).toEqual(['CPU 1', '0 %', 'host'])
     expect(byId(view, 'host-cpu-0').get('a').attributes('href')).toBe('/inspector/0')
     expect(byId(view, 'host-mips').text()).toBe('41.5 MIPS')
     expect(byId(view, 'host-rss').text()).toBe('180.0 MiB')
-    expect(byId(view, 'host-ram').text()).toBe('40.0 MiB of 512.0 MiB')
+    expect(byId(view, 'host-ram').text()).toBe('6.5 MiB of 512.0 MiB')
   })
 
   it('shows memory by owner, largest first, in a bar that says the same', async () => {
