@@ -8,8 +8,11 @@ import { useRouter } from 'vue-router'
 import { canAct, GUEST_ACTIONS } from '@shared/guest'
 import { t } from '../i18n'
 import { useEngine } from '../services/engine'
+import { saveBytes } from '../services/files'
 import { useDebugStore } from '../stores/debug'
 import { useGuestsStore } from '../stores/guests'
+import { useInspectorStore } from '../stores/inspector'
+import { useNoticesStore } from '../stores/notices'
 import { useSettingsStore } from '../stores/settings'
 
 export interface Command {
@@ -27,8 +30,18 @@ export function useCommands(dialogs: { openPalette: () => void; openShortcuts: (
   const guests = useGuestsStore()
   const settings = useSettingsStore()
   const debug = useDebugStore()
+  const inspector = useInspectorStore()
+  const notices = useNoticesStore()
   const engine = useEngine()
   const go = (to: string) => () => void router.push(to)
+  async function saveDiagnostics(): Promise<void> {
+    const result = await notices.guard(engine.request('diagnostics'))
+    if (result) saveBytes(result.name, new TextEncoder().encode(result.text))
+  }
+  function openSplit(): void {
+    const ids = guests.running.slice(0, 4).map((g) => g.id)
+    void router.push(`/split?ids=${ids.join(',')}`)
+  }
 
   const fixed = computed<Command[]>(() => [
     { id: 'palette', title: t('commands.showAll'), keys: '$mod+KeyK', run: dialogs.openPalette },
@@ -40,9 +53,23 @@ export function useCommands(dialogs: { openPalette: () => void; openShortcuts: (
     { id: 'go.settings', title: t('commands.goSettings'), keys: '$mod+Comma', run: go('/settings') },
     { id: 'new', title: t('commands.newGuest'), keys: 'Alt+KeyN', run: go('/?new=1') },
     { id: 'import', title: t('commands.importGuest'), keys: '', run: go('/?import=1') },
+    { id: 'diagnostics', title: t('common.saveDiagnostics'), keys: '', run: () => void saveDiagnostics() },
     { id: 'debug.toggle', title: t('commands.togglePause'), keys: 'F8', run: () => void debug.togglePause() },
     { id: 'debug.step', title: t('commands.step'), keys: 'F10', run: () => void debug.step() },
     { id: 'debug.stepSwitch', title: t('commands.stepSwitch'), keys: 'F11', run: () => void debug.stepSwitch() },
+    {
+      id: 'inspect.freeze',
+      title: t('commands.freeze'),
+      keys: 'F9',
+      run: () => (inspector.frozen = !inspector.frozen),
+    },
+    {
+      id: 'inspect.explain',
+      title: t('commands.explain'),
+      keys: '',
+      run: () => (inspector.explaining = !inspector.explaining),
+    },
+    { id: 'split', title: t('commands.split'), keys: 'Alt+KeyS', run: openSplit },
     {
       id: 'copy.toggle',
       title: t('commands.toggleCopy'),
@@ -58,6 +85,12 @@ export function useCommands(dialogs: { openPalette: () => void; openShortcuts: (
   ])
 
   const commands = computed<Command[]>(() => {
+    const perCpu = Array.from({ length: debug.host?.cpus ?? 0 }, (_, n) => ({
+      id: `inspect.${n}`,
+      title: t('commands.inspectCpu', { n }),
+      keys: '',
+      run: go(`/inspector/${n}`),
+    }))
     const perGuest = guests.list.flatMap((g) => [
       {
         id: `console.${g.id}`,
@@ -72,7 +105,7 @@ export function useCommands(dialogs: { openPalette: () => void; openShortcuts: (
         run: () => void guests.act(g.id, action),
       })),
     ])
-    return [...fixed.value, ...perGuest]
+    return [...fixed.value, ...perGuest, ...perCpu]
   })
 
   let unbind = (): void => {}
@@ -95,8 +128,9 @@ export function useCommands(dialogs: { openPalette: () => void; openShortcuts: (
   return { commands }
 }
 
-/** "$mod+KeyK" as a person reads it. */
-export function describeKeys(keys: string): string {
+/** "$mod+KeyK" as the keys a person presses. */
+export function describeKeys(keys: string): string[] {
+  if (keys === '') return []
   const mac = navigator.platform.startsWith('Mac')
   return keys
     .replace('$mod', mac ? '⌘' : t('keys.ctrl'))
@@ -104,5 +138,5 @@ export function describeKeys(keys: string): string {
     .replace(/Key|Digit/g, '')
     .replace('Slash', '/')
     .replace('Comma', ',')
-    .replaceAll('+', ' ')
+    .split('+')
 }
