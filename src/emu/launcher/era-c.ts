@@ -107,14 +107,19 @@ export class EraCLauncher implements LauncherEra {
   }
 
   private statusChanged(index: number, place: DevicePlace): void {
-    const { ram, host, ioTask } = this.launcher
+    const { ram, host, vcpuTask, ioTask } = this.launcher
     const { device } = place
     const state = this.deviceState(index)
     const status = ram.read8(place.desc + LguestDeviceDesc.offset.status)
     if (status === 0 || (status & VIRTIO_STATUS.FAILED) !== 0) {
       state.started = 0
       state.features = 0
-      for (const q of place.queues.keys()) this.queueAt(index, q).reset()
+      for (const q of place.queues.keys()) {
+        this.queueAt(index, q).reset()
+        // Kicks from before the reset, which the I/O task has not seen yet, are no kicks before the set-up.
+        const { eventfd } = this.queueState(index, q)
+        if (eventfd !== 0) host.takeEvents(vcpuTask, eventfd)
+      }
       clearAcceptedFeatures(ram, place)
       device.reset()
       return
