@@ -33,8 +33,8 @@ export const DeviceState = struct('device_state', {
   started: 'u32',
   /** Features the guest accepted (bits 0-31). */
   features: 'u32',
-  /** Console output: bytes of the chain in hand that the front already has. */
-  output_done: 'u32',
+  /** Bytes of the chain in hand that are done: printed, or read from or written to the disk. */
+  chain_done: 'u32',
   /** Frames that found no buffer large enough. */
   dropped: 'u32',
   queues: [VirtqueueState, 2],

@@ -198,17 +198,45 @@ describe('several requests', () => {
     expect(interrupts).toEqual([1, 1])
   })
 
-  it('may each be larger than a turn', () => {
+  it('may each be larger than a turn, and then take several', () => {
     const disk = numbered(256)
-    const { ram, request } = bench(disk)
+    const { ram, device, driver, add, state } = bench(disk)
     const length = SERVICE_BUDGET + 1536
-    expect(request(IN, 5, [{ gpa: DATA, length, write: true }])).toEqual({ status: OK, len: length + 1 })
+    const carryOut = (type: number, sector: number, write: boolean): void => {
+      add(type, sector, [{ gpa: DATA, length, write }])
+      expect(device.service()).toBe(true)
+      expect([driver.takeUsed(), ram.read8(STATUS), state.chain_done]).toEqual([[], UNTOUCHED, SERVICE_BUDGET])
+      expect(device.service()).toBe(false)
+      expect(driver.takeUsed().map(({ len }) => len)).toEqual([write ? length + 1 : 1])
+      expect([ram.read8(STATUS), state.chain_done]).toEqual([OK, 0])
+    }
+    carryOut(IN, 5, true)
     expect(ram.readBytes(DATA, length)).toEqual(disk.bytes.slice(5 * 512, 5 * 512 + length))
     ram.writeBytes(DATA, new Uint8Array(length).fill(0x55))
-    expect(request(OUT, 9, [{ gpa: DATA, length }]).status).toBe(OK)
+    carryOut(OUT, 9, false)
     expect(disk.bytes.indexOf(0x55, 9 * 512)).toBe(9 * 512)
     expect(disk.bytes.subarray(9 * 512, 9 * 512 + length)).toEqual(new Uint8Array(length).fill(0x55))
     expect(disk.bytes[9 * 512 + length]).toBe(((9 * 512 + length) / 512 + 1) & 0xff)
+  })
+
+  it('are forgotten by a reset in the middle', () => {
+    const { device, add, state, queues } = bench(numbered(256))
+    add(IN, 0, [{ gpa: DATA, length: 2 * SERVICE_BUDGET, write: true }])
+    expect(device.service()).toBe(true)
+    queues[0].reset()
+    device.reset()
+    expect(state.chain_done).toBe(0)
+    expect(device.service()).toBe(false)
+  })
+
+  it('may shrink in the middle, by a guest that plays with its ring', () => {
+    const { device, driver, add, ram } = bench(numbered(512))
+    const head = add(IN, 0, [{ gpa: DATA, length: 2 * SERVICE_BUDGET, write: true }])
+    expect(device.service()).toBe(true)
+    driver.desc(head + 1, { addr: DATA, len: 512, flags: NEXT | 2, next: head + 2 })
+    expect(device.service()).toBe(false)
+    expect(driver.takeUsed()).toEqual([{ id: head, len: 513 }])
+    expect(ram.read8(STATUS)).toBe(OK)
   })
 })
 

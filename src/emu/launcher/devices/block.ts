@@ -5,9 +5,10 @@
  *
  * Features: SEG_MAX, FLUSH, and RO for a read-only backend. What the backend cannot do (out of range, read-only, an error of the file behind
  * it) is status 1 and the guest lives on; what it has never heard of is status 2. A request without header or
- * status byte is malformed and ends the guest.
+ * status byte is malformed and ends the guest. A request can be as long as a disk: a large one is carried out in parts, a turn each.
  */
 import { Bytes } from '../../bits/bytes.ts'
+import type { DeviceStateView } from '../../layout/launcher-state.ts'
 import {
   SECTOR_SIZE,
   VIRTIO_BLK_F_FLUSH,
@@ -32,6 +33,7 @@ export class BlockDevice implements Device {
   readonly config: Uint8Array
   private readonly backend: BlockBackend
   private queue!: Virtqueue
+  private state!: DeviceStateView
 
   /** `name` is what the guest will probably call it: "vda". */
   constructor(name: string, backend: BlockBackend) {
@@ -51,56 +53,67 @@ export class BlockDevice implements Device {
     return Math.floor(this.backend.size / SECTOR_SIZE)
   }
 
-  attach(queues: readonly Virtqueue[]): void {
+  attach(queues: readonly Virtqueue[], state: DeviceStateView): void {
     ;[this.queue] = queues
+    this.state = state
   }
 
-  reset(): void {}
+  reset(): void {
+    this.state.chain_done = 0
+  }
 
   start(): void {}
 
   service(): boolean {
-    const { queue } = this
+    const { queue, state } = this
     let budget = SERVICE_BUDGET
     do {
       queue.wantKicks(false)
       for (let chain = queue.peek(); chain !== undefined; chain = queue.peek()) {
-        if (budget <= 0) {
+        const before = state.chain_done
+        const written = budget > 0 ? this.request(chain, budget) : undefined
+        if (written === undefined) {
           queue.interrupt()
           return true
         }
+        state.chain_done = 0
         queue.take()
-        queue.push(chain, this.request(chain))
-        budget -= chain.readLength + chain.writeLength
+        queue.push(chain, written)
+        budget -= chain.readLength + chain.writeLength - before
       }
     } while (queue.wantKicks(true))
     queue.interrupt()
     return false
   }
 
-  /** Carries out one request; returns the bytes written to the guest. */
-  private request(chain: Chain): number {
+  /** Carries out one request; returns the bytes written to the guest, or undefined when `budget` is used up before its end. */
+  private request(chain: Chain, budget: number): number | undefined {
     const { queue } = this
     if (chain.readLength < VirtioBlkOuthdr.size) {
       queue.bad(`a request of ${chain.readLength} bytes has no header`)
     }
     if (chain.writeLength < 1) queue.bad('a request has no byte for its status')
     const header = VirtioBlkOuthdr.at(new Bytes(queue.read(chain, 0, VirtioBlkOuthdr.size)), 0)
-    let status: number
+    let status: number = VIRTIO_BLK_S.OK
     let read = 0
     try {
       switch (header.type) {
-        case VIRTIO_BLK_T.IN:
-          read = this.read(chain, header.sector)
-          status = read < 0 ? VIRTIO_BLK_S.IOERR : VIRTIO_BLK_S.OK
+        case VIRTIO_BLK_T.IN: {
+          const length = chain.writeLength - 1
+          if (!this.inside(header.sector, length)) status = VIRTIO_BLK_S.IOERR
+          else if (!this.read(chain, header.sector, length, budget)) return undefined
+          else read = length
           break
-        case VIRTIO_BLK_T.OUT:
-          status = this.write(chain, header.sector) ? VIRTIO_BLK_S.OK : VIRTIO_BLK_S.IOERR
+        }
+        case VIRTIO_BLK_T.OUT: {
+          const length = chain.readLength - VirtioBlkOuthdr.size
+          if (this.backend.readOnly || !this.inside(header.sector, length)) status = VIRTIO_BLK_S.IOERR
+          else if (!this.write(chain, header.sector, length, budget)) return undefined
           break
+        }
         case VIRTIO_BLK_T.FLUSH:
         case VIRTIO_BLK_T.FLUSH_OUT:
           attempt(() => this.backend.flush())
-          status = VIRTIO_BLK_S.OK
           break
         default:
           status = VIRTIO_BLK_S.UNSUPP
@@ -108,38 +121,42 @@ export class BlockDevice implements Device {
     } catch (error) {
       // Errors of the backend are the disk's; the guest's are not caught here, and our own must not be hidden.
       if (!(error instanceof BackendError)) throw error
-      read = 0
       status = VIRTIO_BLK_S.IOERR
     }
     queue.write(chain, Uint8Array.of(status), chain.writeLength - 1)
-    return Math.max(0, read) + 1
+    return read + 1
   }
 
-  /** True when `length` bytes from `sector` on are whole sectors of the disk. */
+  /** True when `length` bytes from `sector` on are whole sectors of the disk, and no more than chain_done can count. */
   private inside(sector: number, length: number): boolean {
-    return length % SECTOR_SIZE === 0 && sector + length / SECTOR_SIZE <= this.sectors
+    return length % SECTOR_SIZE === 0 && length < 2 ** 32 && sector + length / SECTOR_SIZE <= this.sectors
   }
 
-  private read(chain: Chain, sector: number): number {
-    const length = chain.writeLength - 1
-    if (!this.inside(sector, length)) return -1
-    for (let done = 0; done < length; done += SERVICE_BUDGET) {
-      const part = Math.min(SERVICE_BUDGET, length - done)
+  /** Both go on where the turn before stopped; true when they are through. */
+  private read(chain: Chain, sector: number, length: number, budget: number): boolean {
+    const done = this.state.chain_done
+    const part = Math.min(budget, length - done)
+    if (part > 0) {
       const bytes = attempt(() => this.backend.read(sector * SECTOR_SIZE + done, part))
       this.queue.write(chain, bytes, done)
     }
-    return length
+    return this.advance(part, length)
   }
 
-  private write(chain: Chain, sector: number): boolean {
-    const length = chain.readLength - VirtioBlkOuthdr.size
-    if (this.backend.readOnly || !this.inside(sector, length)) return false
-    for (let done = 0; done < length; done += SERVICE_BUDGET) {
-      const part = Math.min(SERVICE_BUDGET, length - done)
+  private write(chain: Chain, sector: number, length: number, budget: number): boolean {
+    const done = this.state.chain_done
+    const part = Math.min(budget, length - done)
+    if (part > 0) {
       const bytes = this.queue.read(chain, VirtioBlkOuthdr.size + done, part)
       attempt(() => this.backend.write(sector * SECTOR_SIZE + done, bytes))
     }
-    return true
+    return this.advance(part, length)
+  }
+
+  private advance(part: number, length: number): boolean {
+    // The guest may have made the request shorter meanwhile.
+    this.state.chain_done += Math.max(0, part)
+    return this.state.chain_done >= length
   }
 }
 

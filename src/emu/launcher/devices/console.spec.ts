@@ -68,7 +68,7 @@ describe('output', () => {
     print(0x2000, 'ij')
     expect(device.service()).toBe(false)
     expect(terminal.written).toBe('abcd')
-    expect(state.output_done).toBe(4)
+    expect(state.chain_done).toBe(4)
     expect([output.takeUsed(), interrupts]).toEqual([[], []])
     expect(device.service()).toBe(false)
     expect(terminal.written).toBe('abcd')
@@ -81,7 +81,7 @@ describe('output', () => {
     device.service()
     expect(terminal.written).toBe('abcdefghij')
     expect(output.takeUsed()).toEqual([{ id: 1, len: 0 }])
-    expect(state.output_done).toBe(0)
+    expect(state.chain_done).toBe(0)
   })
 
   it('asks for no kicks while it waits for room, and for them when the ring is empty', () => {
@@ -119,7 +119,7 @@ describe('output', () => {
     const { device, state, print, terminal } = bench(2)
     print(0x1000, 'abcd')
     device.service()
-    expect(state.output_done).toBe(2)
+    expect(state.chain_done).toBe(2)
     device.reset()
     terminal.room = 10
     device.service()

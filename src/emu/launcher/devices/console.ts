@@ -30,7 +30,7 @@ export class ConsoleDevice implements Device {
   }
 
   reset(): void {
-    this.state.output_done = 0
+    this.state.chain_done = 0
   }
 
   start(): void {
@@ -66,19 +66,19 @@ export class ConsoleDevice implements Device {
       output.wantKicks(false)
       for (let chain = output.peek(); chain !== undefined; chain = output.peek()) {
         if (chain.writeLength > 0) output.bad('a writable descriptor in an output queue')
-        const part = Math.min(chain.readLength - state.output_done, budget, port.room())
+        const part = Math.min(chain.readLength - state.chain_done, budget, port.room())
         if (part > 0) {
-          port.write(output.read(chain, state.output_done, part))
-          state.output_done += part
+          port.write(output.read(chain, state.chain_done, part))
+          state.chain_done += part
           budget -= part
         }
-        if (state.output_done < chain.readLength) {
+        if (state.chain_done < chain.readLength) {
           // No room: the front will call. No budget: our next turn comes soon. No kick is needed for either.
           output.interrupt()
           return budget === 0
         }
         output.take()
-        state.output_done = 0
+        state.chain_done = 0
         output.push(chain, 0)
       }
       again = output.wantKicks(true)
