@@ -228,6 +228,16 @@ describe('the lguest bus of era A', () => {
     expect(String.fromCharCode(...Array.from({ length: reason.length }, (_, i) => lg.s.dead_text.get(i)))).toBe(reason)
   })
 
+  it('GETDMA that kills brings the Guest out, or its launcher would never hear of it', () => {
+    const lg = guestA()
+    hcallA(lg, LHCALL.BIND_DMA, 0, 0x3fff0, (1 << 8) | 5)
+    expect(lg.s.running).toBe(1)
+    host.woken = []
+    expect(lguestRequest(lg, lg.s.tsk, LHREQ.GETDMA, [0])).toBe(-2)
+    expect(lg.dead).toBe(true)
+    expect(host.woken).toEqual([lg.s.tsk])
+  })
+
   it('binds 32 keys, not more', () => {
     const lg = guestA()
     for (let i = 0; i <= 32; i++) {

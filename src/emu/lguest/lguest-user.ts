@@ -110,6 +110,8 @@ export function lguestRequest(lg: Guest, task: number, request: number, words: r
     case LHREQ.GETDMA: {
       if (lg.abi.era !== 'A') return EINVAL
       const dma = getDma(lg, first)
+      // Bad buffers kill, and this is not the Guest's own task: it may sleep, or run for as long as it likes.
+      if (lg.dead) lg.hv.host.wakeUp(lg.s.tsk)
       return dma === 0 ? ENOENT : dma
     }
     case LHREQ.BREAK:
