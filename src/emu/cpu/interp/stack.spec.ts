@@ -26,9 +26,21 @@ describe('a 16-bit stack', () => {
     start16(0x100)
     driver.set({ ebp: 0x5555_0040, ecx: 3 })
     expect(machine.attempt('pushad\n xor ecx, ecx\n popad\n call next\n next: pop edx\n enter 8, 0')).toBe('ok')
-    expect([driver.get('ecx'), driver.get('esp'), driver.get('ebp')]).toEqual([3, 0x7777_00f4, 0x5555_00fc])
+    expect([driver.get('ecx'), driver.get('esp'), driver.get('ebp')]).toEqual([3, 0x7777_00f4, 0x7777_00fc])
     expect(machine.attempt('leave')).toBe('ok')
     expect([driver.get('esp'), driver.get('ebp')]).toEqual([0x7777_0100, 0x5555_0040])
+  })
+
+  // Found against silicon.
+  it('ENTER takes all of ESP as the frame with a 32-bit operand, SP with a 16-bit one', () => {
+    start16(0x100)
+    driver.set({ ebp: 0x5555_0040 })
+    expect(machine.attempt('enter 4, 1')).toBe('ok')
+    expect([driver.read32(DATA + 0xf8), driver.get('ebp')]).toEqual([0x7777_00fc, 0x7777_00fc])
+    start16(0x100)
+    driver.set({ ebp: 0x5555_0040 })
+    expect(machine.attempt([0x66, 0xc8, 4, 0, 1])).toBe('ok')
+    expect([driver.read32(DATA + 0xfc), driver.get('ebp')]).toEqual([0x0040_00fe, 0x5555_00fe])
   })
 
   it('a word that does not fit is #SS(0), and ESP stays', () => {

@@ -116,7 +116,8 @@ function enter(cpu: Cpu, size: 2 | 4, bytes: number, level: number): void {
   undoOnFault(cpu, esp, () => {
     const put = size === 4 ? push32 : push16
     put(cpu, ebp)
-    const frame = cpu.stack32 ? cpu.r[ESP] : cpu.r[ESP] & 0xffff
+    // All of ESP, on a 16-bit stack too (seen on silicon).
+    const frame = cpu.r[ESP]
     let at = frameOffset(cpu)
     for (let i = 1; i < level; i++) {
       at = cpu.stack32 ? (at - size) | 0 : (at - size) & 0xffff
@@ -129,7 +130,7 @@ function enter(cpu: Cpu, size: 2 | 4, bytes: number, level: number): void {
     const linear = segLinear(cpu, SS, top, size, true)
     probeWrite(cpu, linear, size)
     setStackOffset(cpu, top)
-    if (size === 4) cpu.r[EBP] = cpu.stack32 ? frame : (ebp & ~0xffff) | frame
+    if (size === 4) cpu.r[EBP] = frame
     else setReg16(cpu, EBP, frame)
   })
 }
