@@ -6,7 +6,7 @@
  *
  *     case    eax ecx edx ebx esp ebp esi edi | eflags | options | length, 15 instruction bytes | 64 bytes of memory
  *     result  eax ecx edx ebx esp ebp esi edi | eflags | eip | vector | error code | cr2 | es ds fs gs | memory
- *     header  'KSIL' | cs | ss (also the flat ds, es) | the selector of a segment based at the data page
+ *     header  'KSIL' | cs | ss (also the flat ds, es) | the selector of a segment based at the data page | 16-bit cs | 16-bit ss
  *
  * How it works: the program lives in a signal handler. Returning from the handler loads all registers, flags and segments of
  * a case at once and jumps to its instruction; the page behind it is full of INT3, so whatever the instruction does (fall
@@ -18,7 +18,9 @@
  *     0x301000  not mapped
  *
  * The based segment starts at the data page with a limit of one page: 16-bit addresses work through it, and accesses beyond
- * it are limit violations. FS holds it always; DS and ES too when options bit 0 is set. GS is null.
+ * it are limit violations. FS holds it always; DS and ES too when options bit 0 is set. GS is null. Options bit 1 gives SS a
+ * 16-bit stack of the same base and limit (SP then names what ESP would in the flat one), bit 2 gives CS a flat 16-bit code
+ * segment. Both are in the LDT; where the kernel has none, the header's selectors are 0.
  *
  * Freestanding: no 32-bit C library is needed. Facts: Linux i386 signal frame and system call numbers.
  * gcc -m32 -O1 -nostdlib -ffreestanding -static -fno-pie -no-pie -fno-stack-protector -mgeneral-regs-only -o oracle oracle.c
@@ -34,6 +36,8 @@ typedef unsigned char u8;
 #define MEMORY_SIZE 64u
 #define MEMORY ((u8 *)(DATA_PAGE + PAGE - MEMORY_SIZE))
 #define OPTION_BASED 1u
+#define OPTION_STACK16 2u
+#define OPTION_CODE16 4u
 
 struct test_case {
 	u32 gpr[8]; /* in the order of their numbers: eax ecx edx ebx esp ebp esi edi */
@@ -76,6 +80,7 @@ struct kernel_sigaction {
 #define SYS_EXIT 1
 #define SYS_READ 3
 #define SYS_WRITE 4
+#define SYS_MODIFY_LDT 123
 #define SYS_RT_SIGACTION 174
 #define SYS_SIGALTSTACK 186
 #define SYS_MMAP2 192
@@ -154,7 +159,7 @@ static int get(void *data, u32 length)
 	return 1;
 }
 
-static u32 flat_cs, flat_ss, based;
+static u32 flat_cs, flat_ss, based, code16, stack16;
 /* rt_sigreturn leaves NT and ID as they are when it is called, so they are set just before. */
 __attribute__((used)) u32 kept_flags;
 #define FLAGS_KEPT (0x4000u | 0x200000u)
@@ -185,8 +190,8 @@ static void load_case(struct signal_context *r)
 	r->eflags = c.eflags;
 	kept_flags = (c.eflags & FLAGS_KEPT) | 2;
 	r->eip = CODE_START;
-	r->cs = flat_cs;
-	r->ss = flat_ss;
+	r->cs = c.options & OPTION_CODE16 ? code16 : flat_cs;
+	r->ss = c.options & OPTION_STACK16 ? stack16 : flat_ss;
 	r->ds = r->es = c.options & OPTION_BASED ? based : flat_ss;
 	r->fs = based;
 	r->gs = 0;
@@ -249,6 +254,13 @@ static void map(u32 address, u32 protection)
 		die(4);
 }
 
+/* One entry of the LDT; its selector, or 0. */
+static u32 local_segment(u32 entry, u32 base, u32 limit, u32 flags)
+{
+	u32 descriptor[4] = { entry, base, limit, flags };
+	return syscall6(SYS_MODIFY_LDT, 1, (u32)descriptor, sizeof descriptor, 0, 0, 0) == 0 ? entry * 8 + 7 : 0;
+}
+
 void _start(void)
 {
 	map(CODE_PAGE, 7);
@@ -263,6 +275,10 @@ void _start(void)
 	based = descriptor[0] * 8 + 3;
 	__asm__("movl %%cs, %0; movl %%ss, %1" : "=r"(flat_cs), "=r"(flat_ss));
 
+	/* 16-bit, usable: code, of pages; writable data. */
+	code16 = local_segment(0, 0, 0xfffff, 0x54);
+	stack16 = local_segment(1, DATA_PAGE, PAGE - 1, 0x40);
+
 	u32 stack[3] = { (u32)altstack, 0, sizeof altstack };
 	if (syscall6(SYS_SIGALTSTACK, (u32)stack, 0, 0, 0, 0, 0) != 0)
 		die(6);
@@ -273,7 +289,7 @@ void _start(void)
 		if (syscall6(SYS_RT_SIGACTION, signals[i], (u32)&action, 0, 8, 0, 0) != 0)
 			die(7);
 
-	u32 header[4] = { 0x4c49534b, flat_cs, flat_ss, based };
+	u32 header[6] = { 0x4c49534b, flat_cs, flat_ss, based, code16, stack16 };
 	put(header, sizeof header);
 	__asm__ volatile("int3");
 	die(8);

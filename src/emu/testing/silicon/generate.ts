@@ -7,7 +7,7 @@ import { hasModrm, immediateOf, isByteForm, isString, operandBytes } from './enc
 import { Draft } from './draft.ts'
 import type { Form } from './forms.ts'
 import { FLAG_TF } from '../../layout/x86.ts'
-import type { Selectors, TestCase } from './protocol.ts'
+import { MAX_INSTRUCTION, type Selectors, type TestCase } from './protocol.ts'
 import { Random, seedOf } from './random.ts'
 import { implicitRegisters, tune } from './tuning.ts'
 
@@ -138,4 +138,19 @@ function addPrefixes(draft: Draft, variant: Variant): void {
   }
   // A prefix may be repeated as long as the instruction has room: up to 15 bytes in all.
   if (prefixes.length > 0 && random.oneIn(32)) draft.pad(prefixes[0] as number)
+}
+
+const PREFIXES = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3])
+
+/**
+ * The same instruction as a 16-bit code segment has it, where the size prefixes mean the opposite. Undefined when it becomes too
+ * long.
+ */
+export function codeFor16Bit(code: Uint8Array): Uint8Array | undefined {
+  const end = code.findIndex((byte) => !PREFIXES.has(byte))
+  const sizes = [0x66, 0x67]
+  const added = sizes.filter((size) => !code.subarray(0, end).includes(size))
+  const kept = code.subarray(0, end).filter((byte) => !sizes.includes(byte))
+  const turned = Uint8Array.of(...added, ...kept, ...code.subarray(end))
+  return turned.length <= MAX_INSTRUCTION ? turned : undefined
 }

@@ -3,7 +3,7 @@
  * draws the pages) - the same selectors, flat user segments, nothing else mapped for the user - with 256 gates that end in HLT.
  * What the oracle learns from its signal frame is read here from the exception frame on the inner stack.
  *
- *     0x40000000  supervisor, linear to physical 0x10000: GDT, IDT, TSS, 256 handlers 16 bytes apart, stack
+ *     0x40000000  supervisor, linear to physical 0x10000: GDT and LDT, IDT, TSS, 256 handlers 16 bytes apart, stack
  *     0x200000, 0x300000  user: the code page and the data page, physical the same
  */
 import { Cpu, type CpuBus } from '../../cpu/cpu.ts'
@@ -26,8 +26,9 @@ import {
   S_SEG_SELECTOR,
 } from '../../layout/cpu-state.ts'
 import { MachineMemory, MIB } from '../../layout/memory.ts'
-import { CR0_PG, CR0_WP, CS, DS, ES, FS, GS, SS, TR, trapHasErrorCode } from '../../layout/x86.ts'
+import { CR0_PG, CR0_WP, CS, DS, ES, FS, GS, LDTR, SS, TR, trapHasErrorCode } from '../../layout/x86.ts'
 import {
+  CODE16,
   CODE_PAGE,
   CODE_START,
   DATA_PAGE,
@@ -36,7 +37,10 @@ import {
   MEMORY_SIZE,
   normalise,
   OPTION_BASED,
+  OPTION_CODE16,
+  OPTION_STACK16,
   type Selectors,
+  STACK16,
   type TestCase,
   type TestResult,
 } from './protocol.ts'
@@ -44,6 +48,7 @@ import {
 const SYSTEM = 0x40000000
 const SYSTEM_PHYSICAL = 0x10000
 const GDT = 0x0000
+const LDT = 0x0800
 const IDT = 0x1000
 const TSS = 0x2000
 const HANDLERS = 0x3000
@@ -55,12 +60,15 @@ const SYSTEM_TABLE = 0x3000
 const KERNEL_CS = 0x10
 const KERNEL_DS = 0x18
 const TSS_SELECTOR = 0x40
+const LDT_SELECTOR = 0x48
 /** Instructions a case may take: itself, the INT3 behind it, the HLT of the handler. */
 const INSTRUCTIONS = 3
 const INT3 = 0xcc
 
 const FLAT_CODE_3: Segment = { attr: 0xc0fb, base: 0, limit: 0xfffff }
 const FLAT_DATA_3: Segment = { attr: 0xc0f3, base: 0, limit: 0xfffff }
+const CODE16_3: Segment = { attr: 0x80fb, base: 0, limit: 0xfffff }
+const STACK16_3: Segment = { attr: 0x00f3, base: DATA_PAGE, limit: 0xfff }
 interface Segment {
   attr: number
   base: number
@@ -84,15 +92,15 @@ export class InterpreterSubject {
   private readonly mem = new MachineMemory({ cpus: 1, ramSize: 4 * MIB })
   private readonly cpu = new Cpu(this.mem, 0, bus)
   private readonly selectors: Selectors
-  /** The state block before a case, for the two values of OPTION_BASED. */
-  private readonly start: readonly [Int32Array, Int32Array]
+  /** The state block before a case, by its options. */
+  private readonly start: readonly Int32Array[]
   private codeLength = MAX_INSTRUCTION
   private readonly code = new Uint8Array(MAX_INSTRUCTION)
 
   constructor(selectors: Selectors) {
     this.selectors = selectors
     this.buildTables()
-    this.start = [this.startState(selectors.ss), this.startState(selectors.based)]
+    this.start = Array.from({ length: 8 }, (_, options) => this.startState(options))
   }
 
   run(test: TestCase): TestResult {
@@ -100,7 +108,7 @@ export class InterpreterSubject {
     const { phys } = this.mem
     this.placeCode(test.code)
     phys.writeBytes(MEMORY, test.memory)
-    cpu.st.set(this.start[test.options & OPTION_BASED ? 1 : 0])
+    cpu.st.set(this.start[test.options])
     cpu.r.set(test.gpr)
     setEflags(cpu, test.eflags)
     cpu.refresh()
@@ -158,6 +166,9 @@ export class InterpreterSubject {
     this.writeDescriptor(ss, FLAT_DATA_3)
     this.writeDescriptor(based, { attr: 0x50f3, base: DATA_PAGE, limit: 0xfff })
     this.writeDescriptor(TSS_SELECTOR, { attr: 0x008b, base: SYSTEM + TSS, limit: 0x67 })
+    this.writeDescriptor(LDT_SELECTOR, { attr: 0x0082, base: SYSTEM + LDT, limit: 0xf })
+    this.writeDescriptor(CODE16, CODE16_3)
+    this.writeDescriptor(STACK16, STACK16_3)
     phys.write32(SYSTEM_PHYSICAL + TSS + 4, SYSTEM + STACK_TOP)
     phys.write32(SYSTEM_PHYSICAL + TSS + 8, KERNEL_DS)
     phys.write32(SYSTEM_PHYSICAL + TSS + 0x64, 0x680000) // no I/O permission bitmap
@@ -172,16 +183,17 @@ export class InterpreterSubject {
   }
 
   private writeDescriptor(selector: number, { attr, base, limit }: Segment): void {
-    const at = SYSTEM_PHYSICAL + GDT + (selector & 0xfff8)
+    const at = SYSTEM_PHYSICAL + ((selector & 4) !== 0 ? LDT : GDT) + (selector & 0xfff8)
     this.mem.phys.write32(at, (base << 16) | (limit & 0xffff))
     this.mem.phys.write32(at + 4, (base & 0xff000000) | (attr << 8) | (limit & 0xf0000) | ((base >>> 16) & 0xff))
   }
 
-  /** The state block of a user program about to run at CODE_START, `data` in DS and ES. */
-  private startState(data: number): Int32Array {
+  /** The state block of a user program about to run at CODE_START. */
+  private startState(options: number): Int32Array {
     const { cpu } = this
     const { st } = cpu
     const { cs, ss, based } = this.selectors
+    const data = options & OPTION_BASED ? based : ss
     cpu.reset(CODE_START)
     st[S_CR3] = PAGE_DIRECTORY
     st[S_CR0] |= CR0_PG | CR0_WP
@@ -195,8 +207,11 @@ export class InterpreterSubject {
       st[S_SEG_LIMIT + seg] = limit
       st[S_SEG_ATTR + seg] = attr
     }
-    hidden(CS, cs, { ...FLAT_CODE_3, limit: -1 })
-    hidden(SS, ss, { ...FLAT_DATA_3, limit: -1 })
+    if (options & OPTION_CODE16) hidden(CS, CODE16, { ...CODE16_3, limit: -1 })
+    else hidden(CS, cs, { ...FLAT_CODE_3, limit: -1 })
+    if (options & OPTION_STACK16) hidden(SS, STACK16, STACK16_3)
+    else hidden(SS, ss, { ...FLAT_DATA_3, limit: -1 })
+    hidden(LDTR, LDT_SELECTOR, { attr: 0x82, base: SYSTEM + LDT, limit: 0xf })
     hidden(TR, TSS_SELECTOR, { attr: 0x8b, base: SYSTEM + TSS, limit: 0x67 })
     cpu.setCpl(3)
     cpu.refresh()

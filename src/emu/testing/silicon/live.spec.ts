@@ -5,10 +5,11 @@
  * Skipped, by name, where the oracle cannot be built or run.
  */
 import { afterAll, describe, expect, it } from 'vitest'
-import { forms } from './forms.ts'
-import { generateCases, variantsOf } from './generate.ts'
+import { type Form, forms } from './forms.ts'
+import { codeFor16Bit, generateCases, variantsOf } from './generate.ts'
 import { InterpreterSubject } from './interpreter.ts'
 import { startOracle } from './native.ts'
+import { OPTION_CODE16, OPTION_STACK16, type TestCase } from './protocol.ts'
 import { describeFailure, differencesOf } from './report.ts'
 import { settle } from './settle.ts'
 import { vendorHere } from './vendor.ts'
@@ -30,20 +31,41 @@ if (typeof oracle === 'string') {
     const subject = new InterpreterSubject(oracle.selectors)
     afterAll(() => oracle.close())
 
+    /** What differs in the cases of some forms, as `change` makes them; undefined leaves one out. */
+    const compare = (batch: readonly Form[], count: number, change: (test: TestCase) => TestCase | undefined): void => {
+      const cases = batch
+        .flatMap((form) =>
+          variantsOf(form).flatMap((variant) => generateCases(form, variant, oracle.selectors, count, seed)),
+        )
+        .flatMap((made) => {
+          const test = change(made.test)
+          return test === undefined ? [] : [{ ...made, test }]
+        })
+      const { differences } = settle(
+        cases,
+        (made) => oracle.run(made.map(({ test }) => test)),
+        (made, result) => differencesOf(subject, made, result, vendor),
+      )
+      const described = differences.slice(0, 10).map(({ index, lines }) => describeFailure(cases[index], lines))
+      expect(described.join('\n'), `${differences.length} differences`).toBe('')
+    }
+
     for (let first = 0; first < forms.length; first += BATCH) {
       const batch = forms.slice(first, first + BATCH)
-      it(`forms ${first} to ${first + batch.length - 1}`, () => {
-        const cases = batch.flatMap((form) =>
-          variantsOf(form).flatMap((variant) => generateCases(form, variant, oracle.selectors, casesPerGroup, seed)),
-        )
-        const { differences } = settle(
-          cases,
-          (made) => oracle.run(made.map(({ test }) => test)),
-          (made, result) => differencesOf(subject, made, result, vendor),
-        )
-        const described = differences.slice(0, 10).map(({ index, lines }) => describeFailure(cases[index], lines))
-        expect(described.join('\n'), `${differences.length} differences`).toBe('')
-      })
+      it(`forms ${first} to ${first + batch.length - 1}`, () => compare(batch, casesPerGroup, (test) => test))
     }
+
+    describe.skipIf(!oracle.has16Bit)('in 16-bit segments', () => {
+      it('on the stack', () => {
+        compare(forms, casesPerGroup, (test) => ({ ...test, options: test.options | OPTION_STACK16 }))
+      })
+
+      it('in the code', () => {
+        compare(forms, casesPerGroup, (test) => {
+          const code = codeFor16Bit(test.code)
+          return code && { ...test, code, options: test.options | OPTION_CODE16 }
+        })
+      })
+    })
   })
 }

@@ -14,14 +14,13 @@ import {
   decodeResult,
   encodeCase,
   HEADER_SIZE,
+  type Greeting,
   RESULT_SIZE,
-  type Selectors,
   type TestCase,
   type TestResult,
 } from './protocol.ts'
 
-export interface Oracle {
-  readonly selectors: Selectors
+export interface Oracle extends Greeting {
   /** Runs all cases in one process, in order. Throws when the oracle dies, naming the case it died in. */
   run(cases: readonly TestCase[]): TestResult[]
   /** Removes the built program. */
@@ -47,8 +46,7 @@ export function startOracle(): Oracle | string {
   if (build.status !== 0) return refuse('gcc -m32 does not work')
   const greeting = spawnSync(program, { input: new Uint8Array(0) })
   if (greeting.status !== 0) return refuse('32-bit programs do not run')
-  const selectors = decodeHeader(viewOf(greeting.stdout))
-  return { selectors, run: (cases) => runCases(program, cases), close }
+  return { ...decodeHeader(viewOf(greeting.stdout)), run: (cases) => runCases(program, cases), close }
 }
 
 function viewOf(bytes: Uint8Array): DataView {

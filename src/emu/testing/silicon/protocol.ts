@@ -20,6 +20,9 @@ export const MEMORY = DATA_PAGE + 0x1000 - MEMORY_SIZE
 export const MAX_INSTRUCTION = 15
 /** Options: DS and ES hold the based segment (base DATA_PAGE, limit 0xFFF) instead of the flat one. FS always does. */
 export const OPTION_BASED = 1
+/** SS is a 16-bit stack segment of the same base and limit; CS is a flat 16-bit code segment. */
+export const OPTION_STACK16 = 2
+export const OPTION_CODE16 = 4
 
 export const NO_FAULT = 0xff
 
@@ -64,9 +67,20 @@ export interface Selectors {
   readonly based: number
 }
 
+/** What the oracle says of itself. */
+export interface Greeting {
+  readonly selectors: Selectors
+  /** OPTION_STACK16 and OPTION_CODE16 can be had. */
+  readonly has16Bit: boolean
+}
+
+/** The 16-bit segments' selectors: the first entries of an LDT. */
+export const CODE16 = 0x07
+export const STACK16 = 0x0f
+
 export const CASE_SIZE = 8 * 4 + 2 * 4 + 1 + MAX_INSTRUCTION + MEMORY_SIZE
 export const RESULT_SIZE = 8 * 4 + 5 * 4 + 4 * 4 + MEMORY_SIZE
-export const HEADER_SIZE = 16
+export const HEADER_SIZE = 24
 const MAGIC = 0x4c49534b // "KSIL"
 
 const FLAG_RF = 0x10000
@@ -95,10 +109,12 @@ export function decodeCase(from: DataView, at: number): TestCase {
 }
 
 /** The oracle's greeting. Throws when it is something else. */
-export function decodeHeader(from: DataView): Selectors {
+export function decodeHeader(from: DataView): Greeting {
   if (from.byteLength < HEADER_SIZE || from.getUint32(0, true) !== MAGIC)
     throw new Error('not the output of the oracle')
-  return { cs: from.getUint32(4, true), ss: from.getUint32(8, true), based: from.getUint32(12, true) }
+  const word = (i: number): number => from.getUint32(i * 4, true)
+  const selectors = { cs: word(1), ss: word(2), based: word(3) }
+  return { selectors, has16Bit: word(4) === CODE16 && word(5) === STACK16 }
 }
 
 /** EIP just behind the instruction. */
