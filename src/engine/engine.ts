@@ -89,7 +89,7 @@ export class Engine implements EngineContext {
       ...inspectHandlers(engine),
       ...hostHandlers(engine, () => engine.hostInfo()),
     }
-    engine.liveTimer = setInterval(() => engine.live(), LIVE_FIGURES_MS)
+    engine.liveTimer = engine.every(LIVE_FIGURES_MS, () => engine.live())
     for (const { folder, problem } of engine.library.quarantined()) {
       engine.log.warn('library', `The guest in “${folder}” cannot be used: ${problem}`)
     }
@@ -120,6 +120,16 @@ export class Engine implements EngineContext {
     else own.set(key, stop)
     this.subscriptions.set(connection, own)
     if (connection.closed) stop?.()
+  }
+
+  every(ms: number, work: () => void): NodeJS.Timeout {
+    return setInterval(() => {
+      try {
+        work()
+      } catch (error) {
+        this.log.error('engine', error instanceof Error ? (error.stack ?? error.message) : String(error))
+      }
+    }, ms)
   }
 
   applySettings(before: Settings, after: Settings): void {

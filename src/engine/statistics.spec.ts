@@ -301,3 +301,19 @@ describe('a subscription', () => {
     expect(test.front.events('inspect')).toEqual([])
   })
 })
+
+it('of a guest whose launcher ends can be taken at any moment', async () => {
+  const { engine } = test
+  const busy = await Promise.all([test.pup('three'), test.pup('four'), test.pup('five')])
+  for (const each of [two, ...busy]) each.console.type('loop 60 &\n')
+  const machine = engine.guests.get(one.guestId)
+  await test.front.request('host.migrate', { guestId: one.guestId, cpu: 0 })
+  engine.host.pause()
+  machine.running?.stop()
+  // As little at a time as can be, until its end is told: its tasks wait for their turns behind those of the others.
+  for (let n = 0; n < 100_000 && machine.running !== null; n++) {
+    sample()
+    engine.host.computer.runSlice(10)
+  }
+  expect(machine.state).toBe('stopped')
+})

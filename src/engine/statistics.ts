@@ -37,10 +37,10 @@ function memoryOf(computer: Computer, machine: GuestMachine): number {
 
 /** Page owners that stand for a guest: its launcher's, and the hypervisor's for its Guest. */
 function ownersOf(computer: Computer, { running }: GuestMachine): number[] {
-  if (running === null) return []
-  const launcher = computer.kernel.scheduler.task(running.task).owner
-  const lguest = running.lguest
-  return lguest === null ? [launcher] : [launcher, lguest.s.owner]
+  // A launcher ends task by task: when its Guest is gone the vCPU's task may be too, though its end has not been told yet.
+  const lguest = running?.lguest
+  if (!running || !lguest) return []
+  return [computer.kernel.scheduler.task(running.task).owner, lguest.s.owner]
 }
 
 function difference(now: Record<string, number>, before: Record<string, number> | undefined): Record<string, number> {

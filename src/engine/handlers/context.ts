@@ -25,6 +25,8 @@ export interface EngineContext {
   applySettings(before: Settings, after: Settings): void
   /** Switches the host off and on again, with the settings of now. */
   restartHost(): Promise<void>
+  /** Does something again and again. A fault in it, which only looks at the host, is logged and ends no guest. */
+  every(ms: number, work: () => void): NodeJS.Timeout
   /** Something to be undone when the connection closes; a second one with the same key replaces the first. */
   subscription(connection: Connection, key: string, stop: (() => void) | null): void
 }

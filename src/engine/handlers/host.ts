@@ -57,9 +57,8 @@ export function hostHandlers(
       }
       const sampler = new Sampler()
       sampler.sample(context.host, guests.list())
-      const timer = setInterval(
-        () => connection.emit('stats', sampler.sample(context.host, guests.list())),
-        periodOf(hz),
+      const timer = context.every(periodOf(hz), () =>
+        connection.emit('stats', sampler.sample(context.host, guests.list())),
       )
       context.subscription(connection, 'stats', () => clearInterval(timer))
       return null

@@ -26,9 +26,9 @@ export function inspectHandlers(context: EngineContext): Pick<Handlers, InspectM
     'inspect.subscribe': ({ cpu, hz }, connection) => {
       checkCpu(cpu)
       if (hz === 0) return subscribed(null)
-      const timer = setInterval(() => {
+      const timer = context.every(periodOf(hz), () => {
         if (cpu < context.host.machine.cpus.length) connection.emit('inspect', cpuSnapshot(context.host, cpu))
-      }, periodOf(hz))
+      })
       return subscribed(() => clearInterval(timer))
 
       function subscribed(stop: (() => void) | null): null {
