@@ -1,6 +1,6 @@
 /** Files between this page and the engine, piece by piece: no file is ever whole in memory, and other messages get through meanwhile. */
 import { MAX_PIECE, type Job } from '@shared/protocol'
-import { RequestError, type EngineClient } from './client'
+import type { EngineClient } from './client'
 import { fromBase64, toBase64 } from './files'
 
 /** Sends a file; the name by which a request calls it. */
@@ -18,14 +18,13 @@ export async function uploadFile(engine: EngineClient, file: File): Promise<stri
   }
 }
 
-/** Waits for a job. Throws its reason when it failed; null when somebody cancelled it. */
+/** Waits for a job; null when it did not succeed, which the jobs store has told with its reason. */
 export async function jobDone(engine: EngineClient, { id }: Job): Promise<Job | null> {
   const job = await engine.request('jobs.wait', { jobId: id })
-  if (job.state === 'failed') throw new RequestError({ code: 'unusable', message: job.error ?? job.title })
   return job.state === 'done' ? job : null
 }
 
-/** A guest as one file; null when the export was cancelled. */
+/** A guest as one file; null when there is none. */
 export async function exportGuest(
   engine: EngineClient,
   guestId: string,
@@ -48,7 +47,7 @@ export async function exportGuest(
   }
 }
 
-/** The id of the guest that was in a file; null when the import was cancelled. */
+/** The id of the guest that was in a file; null when there is none. */
 export async function importGuest(engine: EngineClient, file: File): Promise<string | null> {
   return importPath(engine, await uploadFile(engine, file))
 }
