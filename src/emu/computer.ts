@@ -112,7 +112,10 @@ export class Computer {
   readonly executor: LockstepExecutor
   readonly network: EthernetSwitch
   private readonly random: (length: number) => Uint8Array
-  private guestNumber: number
+  /** Numbers of guests by name, which their network addresses are made of: one that is started again keeps its own. */
+  private readonly numbers: Map<string, number>
+  private readonly running: Set<number>
+  private nextNumber: number
 
   /** Switches a computer on. RangeError for sizes it cannot have. */
   constructor(options: ComputerOptions) {
@@ -131,7 +134,9 @@ export class Computer {
     this.executor = new LockstepExecutor(this.machine)
     this.network = new EthernetSwitch()
     this.random = options.random ?? seededRandom(1)
-    this.guestNumber = 0
+    this.numbers = new Map()
+    this.running = new Set()
+    this.nextNumber = 1
   }
 
   /** Makes a guest and lets it run. Throws UnusableImageError, whose message is for a person. */
@@ -155,7 +160,7 @@ export class Computer {
     const boot = { memory, commandLine: options.append ?? '', initrd: options.initrd }
     const port = new ConsolePort(options.console)
     const traffic = new TrafficCounter()
-    const number = ++this.guestNumber
+    const number = this.numberOf(name)
     let launcher: Launcher | undefined = undefined
     let network: SwitchPort | undefined
     if (options.net === 'switch') {
@@ -178,6 +183,7 @@ export class Computer {
       console: port,
       onExit: (exit) => {
         network?.detach()
+        this.running.delete(number)
         options.onExit(exit)
       },
     })
@@ -189,7 +195,16 @@ export class Computer {
         `There is no memory left in the host for “${name}”. Stop another guest, or give the host more memory.`,
       )
     }
+    this.running.add(number)
     return new Handle(this, started, port, traffic)
+  }
+
+  private numberOf(name: string): number {
+    const known = this.numbers.get(name)
+    if (known !== undefined && !this.running.has(known)) return known
+    const number = this.nextNumber++
+    this.numbers.set(name, number)
+    return number
   }
 
   private devices(
