@@ -51,6 +51,7 @@ if (!only || only === 'check') {
   step('types of the emulator', bin('tsc'), ['-p', 'tsconfig.emu.json', '--noEmit'])
   step('types of the programs', bin('tsc'), ['-p', 'tsconfig.node.json', '--noEmit'])
   step('types of the renderer', bin('vue-tsc'), ['-p', 'tsconfig.web.json', '--noEmit'])
+  step('types of its specs', bin('vue-tsc'), ['-p', 'tsconfig.web-specs.json', '--noEmit'])
   step('lint', bin('eslint'), ['.', '--max-warnings', '0'])
   step('format', bin('prettier'), ['--check', '--log-level', 'warn', '.'])
   step('the application builds', bin('electron-vite'), ['build', '--logLevel', 'warn'])

@@ -33,7 +33,9 @@ async function open(): Promise<void> {
     }),
     'guests.delete': ({ guestId }) => ({ undo: { id: guestId, name: guestId, deletedAt: '' } }),
     'guests.undelete': ({ guestId }) => ({ guestId }),
-    'files.upload': ({ name }) => ({ file: `/uploads/${name}` }),
+    'files.begin': ({ name }) => ({ upload: name }),
+    'files.append': () => ({ size: 3 }),
+    'files.finish': ({ upload }) => ({ file: `/uploads/${upload}` }),
   })
   view = await mountView(GuestsView, fake, '/')
 }
@@ -109,7 +111,7 @@ describe('the list of guests', () => {
     useDropStore().file = new File(['ELF'], 'vmlinux-3.1.elf')
     await flushPromises()
     await flushPromises()
-    expect(fake.asked('files.upload')).toMatchObject([{ name: 'vmlinux-3.1.elf' }])
+    expect(fake.asked('files.begin')).toMatchObject([{ name: 'vmlinux-3.1.elf' }])
     const field = (id: string): HTMLInputElement | null => document.querySelector(`[data-testid="${id}"]`)
     expect(field('wizard-name')?.value).toBe('vmlinux-3.1')
     expect(field('kind-kernel')?.checked).toBe(true)
