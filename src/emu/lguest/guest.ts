@@ -102,6 +102,8 @@ export const Lguest = struct('lguest', {
   linear_pages: 'u32',
   pgdidx: 'u32',
   pgdirs: [Pgdir, NR_PGDIRS],
+  /** Shadow page tables behind all four directories. */
+  shadow_tables: 'u32',
 
   // --- statistics (stats.ts) ------------------------------------------------------------------------------------------
   stats_page: 'u32',

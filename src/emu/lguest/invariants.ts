@@ -117,6 +117,7 @@ function walkShadowTables(walk: Walk, lg: Guest): void {
   const { s } = lg
   const frames = ownFrames(lg)
   const ptePages = new Set(Array.from({ length: lg.hv.host.cpuCount }, (_, cpu) => lg.hv.cpu(cpu).hypervisor_pte_page))
+  let tables = 0
   walk.check(s.pgdidx < NR_PGDIRS && s.pgdirs.at(s.pgdidx).pgdir !== 0, () => `${name(lg)} has no current shadow table`)
   for (let slot = 0; slot < NR_PGDIRS; slot++) {
     const { pgdir } = s.pgdirs.at(slot)
@@ -131,6 +132,7 @@ function walkShadowTables(walk: Walk, lg: Guest): void {
     for (let i = 0; i < SWITCHER_PGD_INDEX; i++) {
       const spgd = walk.entry(pgdir, i)
       if (spgd === 0) continue
+      tables++
       const at = `${name(lg)} shadow ${slot} directory entry ${i}`
       walk.check((spgd & PAGE_PRESENT) !== 0 && (spgd & 0xf98) === 0, () => `${at} is ${hex(spgd)}`)
       for (let j = 0; j < PTES_PER_PAGE; j++) {
@@ -148,6 +150,7 @@ function walkShadowTables(walk: Walk, lg: Guest): void {
       }
     }
   }
+  walk.check(tables === s.shadow_tables, () => `${name(lg)} counts ${s.shadow_tables} shadow tables, not ${tables}`)
 }
 
 function walkGuest(walk: Walk, lg: Guest): void {

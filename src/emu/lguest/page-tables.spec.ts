@@ -5,7 +5,7 @@ import { fakeHypervisor, hcall, newGuestA, newGuestC, trap } from '../testing/fa
 import { buildPageTables, initGuest, KERNEL_ADDRESS } from '../testing/guest-memory.ts'
 import { deadReason, type Guest, lgread32, lgwrite32, NR_PGDIRS } from './guest.ts'
 import { findBrokenInvariants } from './invariants.ts'
-import { demandPage, mapSwitcherInGuest, PAGE_KERNEL } from './page-tables.ts'
+import { demandPage, mapSwitcherInGuest, maxShadowTables, PAGE_KERNEL } from './page-tables.ts'
 import { lguestPagesPte } from './switcher/switcher.ts'
 
 const { host, hv } = fakeHypervisor(2)
@@ -273,6 +273,42 @@ describe('four shadow tables', () => {
     expect(lg.dead).toBe(false)
     expect(lg.s.pgdidx).toBe(slot)
     expect(spte(lg, 0x5000)).toBe(0)
+  })
+})
+
+describe('shadow page tables', () => {
+  /** Directory entries 0 to `n` - 1 of the table at PGD all lead to the same page of entries. */
+  function scatter(lg: Guest, n: number): void {
+    for (let i = 0; i < n; i++) lgwrite32(lg, PGD + i * 4, (PGD + 0x1000) | 0x067)
+  }
+
+  it('are emptied when a Guest has more than its share, and it goes on', () => {
+    const lg = guest()
+    scatter(lg, 700)
+    const before = host.ownerPages(lg.s.owner) - lg.s.shadow_tables
+    const most = maxShadowTables(lg)
+    expect(most).toBe(4 + 512)
+    for (let i = 0; i < 700; i++) {
+      expect(demandPage(lg, ((i << 22) | 0x5000) >>> 0, 2)).toBe(true)
+      expect(host.ownerPages(lg.s.owner) - before).toBe(i < most ? i + 1 : i - most + 1)
+    }
+    expect(spte(lg, 0x5000)).toBe(0)
+    expect(demandPage(lg, 0x5000, 2)).toBe(true)
+    expect(findBrokenInvariants(hv)).toEqual([])
+  })
+
+  it('make room for themselves when the Host has none left', () => {
+    const lg = guest()
+    scatter(lg, 40)
+    for (let i = 0; i < 16; i++) demandPage(lg, (i << 22) | 0x5000, 2)
+    host.limit = host.pages.size
+    expect(demandPage(lg, (20 << 22) | 0x5000, 2)).toBe(true)
+    expect(lg.s.shadow_tables).toBe(1)
+    // Now there is room, but somebody else takes it: a few tables are not worth emptying.
+    host.limit = host.pages.size
+    expect(demandPage(lg, (21 << 22) | 0x5000, 2)).toBe(false)
+    expect(deadReason(lg)).toBe('out of memory allocating pte page')
+    host.limit = Infinity
   })
 })
 

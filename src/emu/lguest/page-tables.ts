@@ -74,6 +74,35 @@ function releasePgd(lg: Guest, slot: number, index: number): void {
   for (let i = 0; i < PTES_PER_PAGE; i++) releasePte(lg, mem.read32(table + i * 4))
   mem.write32(at, 0)
   host.putPage(table)
+  lg.s.shadow_tables--
+}
+
+/** Tables one instruction may need at a time, with room to spare. */
+const FEW_TABLES = 16
+
+/** Shadow page tables a Guest may have: all its memory in each of the four, and half a directory of scattered pages. Without a limit a
+ *  Guest could take 16 MiB of the Host, whatever its own size. */
+export function maxShadowTables(lg: Guest): number {
+  return NR_PGDIRS * Math.ceil(lg.s.pfn_limit / PTES_PER_PAGE) + PTES_PER_PAGE / 2
+}
+
+/**
+ * Gives the directory entry at hpa `spgdAt`, which is empty, a page table. False when memory is out. Shadow tables are a cache: when
+ * there are too many, or no page for one more, all are emptied, and what is needed comes back by faults. That goes for the pinned
+ * stack too: a direct trap that does not find it faults into the Host, and is taken again.
+ */
+function addShadowTable(lg: Guest, spgdAt: number): boolean {
+  const { s } = lg
+  const { mem, host } = lg.hv
+  let table = s.shadow_tables < maxShadowTables(lg) ? host.allocZeroedPage(s.owner) : 0
+  if (table === 0 && s.shadow_tables >= FEW_TABLES) {
+    releaseAllMappings(lg)
+    table = host.allocZeroedPage(s.owner)
+  }
+  if (table === 0) return false
+  mem.write32(spgdAt, table)
+  s.shadow_tables++
+  return true
 }
 
 /** False, and a dead Guest, when an entry asks for more than a Guest may have. */
@@ -124,7 +153,7 @@ export function demandPage(lg: Guest, gva: number, errcode: number): boolean {
  *  we got the page. */
 export function pageIn(lg: Guest, gva: number, need: number): boolean {
   const { s } = lg
-  const { mem, host } = lg.hv
+  const { mem } = lg.hv
   if (lg.dead) return false
   const linear = s.linear_pages !== 0
   // First level. In linear mode the Guest has no tables: it has all its memory, at its physical address.
@@ -146,13 +175,9 @@ export function pageIn(lg: Guest, gva: number, need: number): boolean {
   if (!checkGpte(lg, oldGpte)) return false
 
   const spgdAt = spgdAddress(lg, s.pgdidx, pgdIndex(gva))
-  if (mem.read32(spgdAt) === 0) {
-    const table = host.allocZeroedPage(s.owner)
-    if (table === 0) {
-      killGuest(lg, 'out of memory allocating pte page')
-      return false
-    }
-    mem.write32(spgdAt, table)
+  if (mem.read32(spgdAt) === 0 && !addShadowTable(lg, spgdAt)) {
+    killGuest(lg, 'out of memory allocating pte page')
+    return false
   }
   // The directory's flags limit all 1024 entries, and the Guest may have raised them since.
   mem.write32(spgdAt, (mem.read32(spgdAt) & FRAME_MASK) | (gpgd & FLAGS_MASK))

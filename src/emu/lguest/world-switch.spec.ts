@@ -14,6 +14,7 @@ import { newGuestA, newGuestC } from '../testing/fake-host.ts'
 import { loadTinyGuest, tinyEntry, TINY_PGD } from '../testing/tiny-guest.ts'
 import { deadReason, type Guest } from './guest.ts'
 import { findBrokenInvariants } from './invariants.ts'
+import { guestPagetableClearAll } from './page-tables.ts'
 import { cpuStatistics, guestStatistics } from './stats.ts'
 import { SWITCHER_ADDR } from './switcher/switcher.ts'
 
@@ -40,6 +41,30 @@ describe.each(['C', 'A'] as const)('era %s', (era) => {
     expect(guestStatistics(lg).hypercalls['FLUSH_ASYNC']).toBe(2)
     if (copy === 'elide') expect(stats.elided).toBeGreaterThan(stats.worldSwitches / 2)
     else expect(stats.elided).toBe(0)
+  })
+})
+
+describe('a direct trap', () => {
+  it('that finds no stack, because the shadow tables were emptied, is taken again', () => {
+    const host = new BareHost(1)
+    const { lg } = tinyGuest(host, 'C')
+    const [cpu] = host.cpus
+    host.start(lg)
+    while (cpu.st[S_CPL] !== 3) run(cpu, 1)
+    // In ring 3, before its system call, the Guest loses all its mappings, the pinned stack's too.
+    host.onReturn = () => {
+      host.onReturn = undefined
+      lg.s.stack_pages = 0
+      guestPagetableClearAll(lg)
+      expect(lg.s.shadow_tables).toBe(0)
+      return true
+    }
+    cpu.setPending(PENDING_INTR)
+    while (host.outcomes[0]?.kind === 'run') run(cpu, 200)
+    expect(host.onReturn).toBe(undefined)
+    expect(deadReason(lg)).toBe('CRASH: Power down')
+    expect(cpuStatistics(host.hv, 0).switchesByTrap['128']).toBe(undefined)
+    expect(guestStatistics(lg).hypercalls['FLUSH_ASYNC']).toBe(2)
   })
 })
 
