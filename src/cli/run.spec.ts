@@ -7,6 +7,22 @@ import { begin, kennel, path, statistics, useKennel } from './testing.ts'
 
 useKennel()
 
+describe('kernels of another kind', () => {
+  // mov eax, cr4; vmcall; int 0x1f with the number of HALT.
+  it.each([
+    ['without LGUEST_GUEST', [0x0f, 0x20, 0xe0], 'unhandled trap 13 at 0x100000 (0x0) before INIT'],
+    ['of Linux 2.6.32', [0x0f, 0x01, 0xc1], 'unhandled trap 6 at 0x100000 (0x0) before INIT'],
+    ['that forgets INIT', [0xb8, 10, 0, 0, 0, 0xcd, 0x1f], 'hypercall 10 before INIT'],
+  ])('one %s is told what would do', (name, code, reason) => {
+    const file = path(`${name}.elf`)
+    writeFileSync(file, elfImage(Uint8Array.from(code), 0x100000))
+    const { status, stderr } = kennel('', 'run', '--kernel', file)
+    const advice = 'give a kernel of Linux 3.1 to 3.19 that was built with LGUEST_GUEST and without PAE'
+    expect(stderr).toBe(`kennel: guest was killed: ${reason}; ${advice}\n`)
+    expect(status).toBe(3)
+  })
+})
+
 describe('files that are no good', () => {
   const elf = (): Uint8Array => elfImage(new Uint8Array(4096).fill(0x90), 0x100000)
   const cases: [string, () => Uint8Array | undefined, string][] = [

@@ -54,6 +54,10 @@ export class EraALauncher implements LauncherEra {
     this.launcher = launcher
   }
 
+  explain(reason: string): string {
+    return reason
+  }
+
   detach(): void {
     // Nothing outside but the console, which is the front's.
   }

@@ -27,6 +27,7 @@ import type { Launcher, LauncherEra } from './launcher.ts'
 import type { KernelImage, KernelSegment } from './load-kernel.ts'
 import { Virtqueue } from './virtqueue.ts'
 
+const FOREIGN_ADVICE = 'give a kernel of Linux 3.1 to 3.19 that was built with LGUEST_GUEST and without PAE'
 /** An early console text is not longer; Linux sends 16 characters a call. */
 const EARLY_TEXT_MAX = 4096
 
@@ -66,6 +67,15 @@ export class EraCLauncher implements LauncherEra {
       device.attach(virtqueues, state)
       virtqueues.forEach((queue) => queue.reset())
     })
+  }
+
+  /**
+   * Kernels that are not for us end early. Before INIT: an ordinary kernel at its first privileged instruction, or one of Linux 2.6.30
+   * to 2.6.34 at its first hypercall, vmcall. At INIT: one of Linux 4.x, whose lguest_data is shorter than ours.
+   */
+  explain(reason: string): string {
+    const foreign = reason.endsWith(' before INIT') || reason === 'bad syscall vector'
+    return foreign ? `${reason}; ${FOREIGN_ADVICE}` : reason
   }
 
   detach(): void {

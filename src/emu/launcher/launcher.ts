@@ -64,6 +64,8 @@ export interface LauncherEra {
   handle(): boolean
   /** The I/O task's turn. 'more': again soon. 'poll': look again although nobody calls. */
   service(): 'done' | 'more' | 'poll'
+  /** Why the guest was killed, with what a person can do about it where that is known. */
+  explain(reason: string): string
   /** The guest is gone. */
   detach(): void
 }
@@ -250,7 +252,7 @@ export class Launcher {
   private death(text: string): GuestExit {
     if (text === POWER_DOWN) return { kind: 'poweroff', reason: 'powered off' }
     if (text.startsWith('CRASH: ')) return { kind: 'crashed', reason: text.slice('CRASH: '.length) }
-    return { kind: 'killed', reason: text === '' ? 'killed without a reason' : text }
+    return { kind: 'killed', reason: text === '' ? 'killed without a reason' : this.era.explain(text) }
   }
 
   /** The end of the vCPU task: /dev/lguest is closed, which frees the guest, and the I/O task is sent home. */

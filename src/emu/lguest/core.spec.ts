@@ -103,7 +103,7 @@ describe('runGuest', () => {
     const cpu = host.cpus[0]
     lguestRead(lg, lg.s.tsk, cpu, FAKE_BASE + 0x8000, 64)
     expect(trap(lg, 3, { eip: 0x1234 })).toEqual({ kind: 'done', value: -2 })
-    expect(deadReason(lg)).toBe('unhandled trap 3 at 0x1234 (0x0)')
+    expect(deadReason(lg)).toBe('unhandled trap 3 at 0x1234 (0x0) before INIT')
     const { value } = lguestRead(lg, lg.s.tsk, cpu, FAKE_BASE + 0x8000, 64) as { value: number }
     expect(value).toBe(deadReason(lg).length + 1)
     expect(lguestRequest(lg, lg.s.tsk, 2, [1])).toBe(-2)

@@ -260,6 +260,7 @@ const CASES: readonly (readonly [string, () => Guest, ...Act[]])[] = [
 
   // x86.ts: no handler; vectors that cannot have one; a page fault; the Switcher itself
   ['unhandled trap 3 at 0x1111 (0x0)', guestC, raise(3)],
+  ['unhandled trap 6 at 0x1111 (0x0) before INIT', newC, raise(6)],
   ['unhandled trap 8 at 0x1111 (0x0)', guestC, gate(8), raise(8)],
   ['unhandled trap 15 at 0x1111 (0x0)', guestC, gate(15), raise(15)],
   ['unhandled trap 14 at 0x1111 (0x80000123)', pagedC, fault(0x80000123, 2)],
@@ -356,7 +357,7 @@ const COVERED_BY: Readonly<Record<string, string>> = {
   'out of memory allocating pte page': 'page-tables.spec.ts',
   'out of memory allocating timer': HERE,
   'too many gdt entries *': 'segments.spec.ts',
-  'unhandled trap * at * (*)': 'x86.spec.ts',
+  'unhandled trap * at * (*)*': 'x86.spec.ts',
 }
 
 /** The string or template literal that begins at `at`, each ${...} as *; undefined when there is none. */

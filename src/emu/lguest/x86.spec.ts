@@ -139,7 +139,7 @@ describe('one world switch', () => {
       expect(guestReturned(lg, cpu).trap).toBe(256)
     }
     trap(lg, 256, { eip: 0x4444, errcode: 0x60 })
-    expect(deadReason(lg)).toBe('unhandled trap 256 at 0x4444 (0x60)')
+    expect(deadReason(lg)).toBe('unhandled trap 256 at 0x4444 (0x60) before INIT')
   })
 
   it('carries the registers there and back in the pre-patch way', () => {

@@ -220,7 +220,9 @@ export function handleTrap(lg: Guest, trap: number, cr2: number): void {
   if (lg.dead) return
   if (!reflectTrap(lg, trap)) {
     const detail = trap === TRAP_PF ? cr2 : regs.errcode
-    killGuest(lg, `unhandled trap ${trap} at ${hex(regs.eip)} (${hex(detail)})`)
+    // Before INIT there are no handlers yet, and most likely this is no lguest guest at all.
+    const when = s.lguest_data === 0 ? ' before INIT' : ''
+    killGuest(lg, `unhandled trap ${trap} at ${hex(regs.eip)} (${hex(detail)})${when}`)
   }
 }
 
