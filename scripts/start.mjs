@@ -50,7 +50,7 @@ if (why === undefined) {
     stdio: 'inherit',
   })
   if (built.status !== 0) process.exit(1)
-  command = [electron, root]
+  command = [electron, root, ...process.argv.slice(2)]
 } else console.log(`Kennel’s window cannot open (${why}): this is the same in your browser. Ctrl-C ends it.`)
 
 const child = spawn(command[0], command.slice(1), { stdio: 'inherit' })

@@ -315,3 +315,20 @@ describe('hostile messages', () => {
     expect((await front.request('guests.list', {})).guests).toEqual([])
   })
 })
+
+it('a report says what happened, and not where or what is secret', async () => {
+  const { guestId } = await front.request('guests.create', {
+    config: {
+      ...pup(),
+      disks: [{ file: join(home, 'secret place', 'disk.img') }],
+      notes: 'mine',
+      append: 'db.password=hunter2',
+    },
+    start: true,
+  })
+  await front.untilState(guestId, 'stopped')
+  const { text } = await front.request('diagnostics', {})
+  expect(text).toContain('<kennel>/secret place/disk.img')
+  expect(text).toContain('db.password=<hidden>')
+  for (const hidden of [home, 'hunter2', 'mine']) expect(text).not.toContain(hidden)
+})

@@ -2,9 +2,12 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { GuestConfigSchema, type GuestConfig } from '../shared/guest.ts'
+import * as atomic from './atomic-file.ts'
 import { GuestLibrary } from './guest-library.ts'
+
+vi.mock('./atomic-file.ts', { spy: true })
 
 const config = (name: string): GuestConfig => v.parse(GuestConfigSchema, { name, kind: 'pup' })
 
@@ -147,5 +150,21 @@ describe('GuestLibrary', () => {
     await rm(join(root, 'guests'), { recursive: true })
     await expect(library.create(config('rex'))).rejects.toThrow('ENOENT')
     expect(library.list()).toEqual([])
+  })
+
+  it('deletes also when the disk is full, and knows about when', async () => {
+    const { id } = await library.create(config('rex'))
+    // As on a full disk: no file can be written, a folder can be moved.
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+    const write = vi.spyOn(atomic, 'writeFileAtomic').mockRejectedValue(full)
+    try {
+      expect((await library.remove(id)).name).toBe('rex')
+    } finally {
+      write.mockRestore()
+    }
+    expect(library.list()).toEqual([])
+    const [entry] = await library.trash()
+    expect([entry.id, Number.isNaN(Date.parse(entry.deletedAt))]).toEqual([id, false])
+    expect(await library.emptyTrash()).toBe(1)
   })
 })

@@ -183,7 +183,11 @@ export class GuestLibrary {
   /** Moves a guest to the trash. */
   async remove(id: string): Promise<TrashEntry> {
     const deletedAt = this.now().toISOString()
-    const record = await this.change(id, (before) => ({ ...before, deletedAt }))
+    // A full disk must not keep anybody from deleting. Without the date the trash has the folder's own.
+    const record = await this.change(id, (before) => ({ ...before, deletedAt })).catch((error: unknown) => {
+      if ((error as { code?: string }).code === 'ENOSPC') return this.get(id)
+      throw error
+    })
     await rename(this.folderOf(id), join(this.folders.trash, id))
     this.records.delete(id)
     return { id, name: record.config.name, deletedAt }
@@ -206,9 +210,12 @@ export class GuestLibrary {
 
   async trash(): Promise<TrashEntry[]> {
     const entries: TrashEntry[] = []
-    for (const folder of await readdir(this.folders.trash)) {
-      const record = await readRecord(join(this.folders.trash, folder)).catch(() => null)
-      if (record) entries.push({ id: record.id, name: record.config.name, deletedAt: record.deletedAt ?? '' })
+    for (const name of await readdir(this.folders.trash)) {
+      const folder = join(this.folders.trash, name)
+      const record = await readRecord(folder).catch(() => null)
+      if (record?.id !== name) continue
+      const deletedAt = record.deletedAt ?? (await stat(folder)).ctime.toISOString()
+      entries.push({ id: name, name: record.config.name, deletedAt })
     }
     return entries.sort((a, b) => (a.deletedAt < b.deletedAt ? 1 : -1))
   }

@@ -3,6 +3,7 @@ import { arch, platform, release } from 'node:os'
 import { PROTOCOL_VERSION } from '../../shared/protocol.ts'
 import type { Handlers } from '../connection.ts'
 import { EngineError } from '../errors.ts'
+import { privateOf, redactAll } from '../redact.ts'
 import { Sampler } from '../statistics.ts'
 import { periodOf, type EngineContext } from './context.ts'
 
@@ -66,12 +67,12 @@ export function hostHandlers(
     'logs.get': ({ max }) => log.recent(max),
     diagnostics: () => ({
       name: `kennel-diagnostics-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}.json`,
-      text: JSON.stringify(diagnostics(context), null, 2),
+      text: JSON.stringify(redactAll(diagnostics(context), privateOf(context.home)), null, 2),
     }),
   }
 }
 
-/** Nothing of the guests' memory, disks or consoles; folders of the user's are named only relative to Kennel's own. */
+/** Nothing of the guests' memory, disks, consoles or notes. What is left goes through redact.ts. */
 function diagnostics(context: EngineContext): unknown {
   const { guests, host } = context
   return {
