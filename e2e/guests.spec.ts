@@ -2,6 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import type { Page } from '@playwright/test'
 import { expect, test } from './kennel.ts'
 
 test('first run: one click from the empty window to the prompt', async ({ kennel }) => {
@@ -91,6 +92,90 @@ test('clone, delete, undo, trash', async ({ kennel }) => {
   await expect(kennel.guest('pup 2')).toHaveCount(1)
 })
 
+test('several guests at once: start, stop, delete with one undo', async ({ kennel }) => {
+  const { page } = kennel
+  await kennel.firstRun()
+  await kennel.go('Guests')
+  await kennel.menu('pup', 'clone')
+  await kennel.menu('pup', 'clone')
+  await page.getByTestId('filter').fill('never')
+  await page.getByTestId('select-all').check()
+  await expect(page.getByTestId('bulk')).toContainText('2 selected')
+  await page.getByTestId('filter').fill('')
+  await page.getByTestId('bulk-start').click()
+  for (const name of ['pup 2', 'pup 3']) await kennel.expectState(name, 'running')
+  await page.getByTestId('bulk-stop').click()
+  for (const name of ['pup 2', 'pup 3']) await kennel.expectState(name, 'stopped')
+  await page.getByTestId('bulk-delete').click()
+  await expect(page.locator('.guest')).toHaveCount(1)
+  await page.getByTestId('notice-action').click()
+  await expect(page.locator('.guest')).toHaveCount(3)
+  await kennel.expectState('pup', 'running')
+})
+
+test('rename from the menu; a name that cannot be is refused with its reason', async ({ kennel }) => {
+  const { page } = kennel
+  await kennel.firstRun()
+  await kennel.go('Guests')
+  await kennel.menu('pup', 'rename')
+  await page.getByTestId('rename-name').fill('a/b')
+  await page.getByTestId('rename-save').click()
+  await expect(page.getByRole('alert')).toContainText('no slashes')
+  await page.getByTestId('rename-name').fill('teacher')
+  await page.keyboard.press('Enter')
+  await kennel.expectState('teacher', 'running')
+})
+
+/** Drops a file on the window, as a person does from the file manager. */
+async function drop(page: Page, name: string, bytes: Buffer): Promise<void> {
+  const transfer = await page.evaluateHandle(
+    ([file, base64]) => {
+      const data = new DataTransfer()
+      data.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], file))
+      return data
+    },
+    [name, bytes.toString('base64')] as const,
+  )
+  await page.dispatchEvent('main', 'dragenter', { dataTransfer: transfer })
+  await expect(page.getByTestId('drop-target')).toBeVisible()
+  await page.dispatchEvent('main', 'drop', { dataTransfer: transfer })
+  await expect(page.getByTestId('drop-target')).toHaveCount(0)
+}
+
+test('a kernel and an exported guest can be dropped anywhere on the window', async ({ kennel }, testInfo) => {
+  const { page } = kennel
+  await kennel.firstRun()
+  await kennel.go('Guests')
+  const [download] = await Promise.all([page.waitForEvent('download'), kennel.menu('pup', 'export')])
+  const file = testInfo.outputPath('pup.kennel')
+  await download.saveAs(file)
+  await kennel.go('Host')
+  await drop(page, 'pup.kennel', await readFile(file))
+  await kennel.expectState('pup 2', 'defined')
+  await kennel.go('Logs')
+  await drop(page, 'vmlinux-3.1', Buffer.alloc(5000, 0x41))
+  await expect(page.getByTestId('wizard')).toContainText('vmlinux-3.1')
+  await expect(page.getByTestId('wizard-name')).toHaveValue('vmlinux-3')
+})
+
+test('the list and the console show CPU, disk and network of a guest', async ({ kennel }, testInfo) => {
+  const { page } = kennel
+  const file = testInfo.outputPath('disk.img')
+  await writeFile(file, Buffer.alloc(8 * 1024 * 1024, 0x2e))
+  await page.getByTestId('new-guest').click()
+  await page.locator('#g-disk').setInputFiles(file)
+  await expect(page.getByTestId('wizard')).toContainText('disk.img')
+  await page.getByTestId('wizard-save').click()
+  await kennel.prompt()
+  await page.getByTestId('activity').click()
+  await expect(page.getByTestId('figure-disk')).toHaveText('0 B/s')
+  await kennel.type('cat /dev/vda | wc')
+  await expect(page.getByTestId('figure-disk')).not.toHaveText('0 B/s')
+  await expect(page.getByTestId('figure-cpu')).not.toHaveText('0 %')
+  await kennel.go('Guests')
+  await expect(kennel.guest('pup').getByTestId('figure-net')).toHaveText('0 B/s')
+})
+
 test('stop, edit, rename; what was changed is there after the server was started again', async ({ kennel }) => {
   const { page } = kennel
   await kennel.firstRun()
@@ -141,6 +226,10 @@ test('an own kernel that is none fails with a sentence that names it', async ({ 
   await expect(page.getByTestId('notice')).toContainText('holiday.jpg')
   await kennel.go('Guests')
   await kennel.expectState('mine', 'stopped')
+  await expect(kennel.guest('mine')).toContainText('this is not a kernel')
+  // What was said stays to be read after it left the corner.
+  await page.getByTestId('notices-open').click()
+  await expect(page.getByTestId('notices-past')).toContainText('holiday.jpg')
 })
 
 test('a new disk keeps what was written on it', async ({ kennel }) => {
