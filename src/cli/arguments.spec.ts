@@ -152,6 +152,14 @@ describe('kennel run', () => {
     expect(await said(...args)).toEqual([2, `kennel: ${message}\n`])
   })
 
+  it('says so when the real computer has no memory for the emulated one', async () => {
+    vi.spyOn(WebAssembly, 'Memory').mockImplementation(function () {
+      throw new RangeError('WebAssembly.Memory(): could not allocate memory')
+    })
+    const sentence = 'There is not enough memory for a host of 2048 MiB with 2 CPUs; give it less (--host-ram, --cpus).'
+    expect(await said('--host-ram', '2G')).toEqual([2, `kennel: ${sentence}\n`])
+  })
+
   it('takes the last of two values, and all disks', () => {
     const { cpus, disks } = parseRunArguments(['--cpus', '2', '--disk', 'a', '--cpus=4', '--disk=b,c.img'])
     expect(cpus).toBe(4)

@@ -58,13 +58,7 @@ class Run {
   constructor(args: RunArguments) {
     this.args = args
     this.started = performance.now()
-    this.computer = new Computer({
-      cpus: args.cpus,
-      ramSize: args.hostRam,
-      clock: args.deterministic ? 'virtual' : () => Math.round(performance.now() * NANOSECONDS_PER_MS),
-      bootTime: args.deterministic ? 0 : Date.now() * NANOSECONDS_PER_MS,
-      copy: args.copy,
-    })
+    this.computer = switchOn(args)
     this.terminal = new Terminal()
     this.output = new ConsoleOutput(process.stdout, args.deterministic)
     this.disks = openDisks(args.disks)
@@ -268,6 +262,23 @@ class Run {
     if (size === 0) return 'nobody had read all of the output'
     if (this.stuck) return `${this.waiting()}, but standard input has ended`
     return size === 1 ? 'the guest was still running' : `${size} guests were still running`
+  }
+}
+
+function switchOn(args: RunArguments): Computer {
+  try {
+    return new Computer({
+      cpus: args.cpus,
+      ramSize: args.hostRam,
+      clock: args.deterministic ? 'virtual' : () => Math.round(performance.now() * NANOSECONDS_PER_MS),
+      bootTime: args.deterministic ? 0 : Date.now() * NANOSECONDS_PER_MS,
+      copy: args.copy,
+    })
+  } catch (error) {
+    // The sizes have been checked: this is the real computer's memory.
+    if (!(error instanceof RangeError)) throw error
+    const host = `a host of ${args.hostRam / (1 << 20)} MiB with ${args.cpus} CPUs`
+    throw new UsageError(`There is not enough memory for ${host}; give it less (--host-ram, --cpus).`)
   }
 }
 
