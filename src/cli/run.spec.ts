@@ -2,17 +2,28 @@
 import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { LguestData } from '../emu/layout/lguest-data.ts'
 import { elfImage } from '../emu/testing/elf-image.ts'
 import { begin, kennel, path, statistics, useKennel } from './testing.ts'
 
 useKennel()
 
 describe('kernels of another kind', () => {
-  // mov eax, cr4; vmcall; int 0x1f with the number of HALT.
+  // mov eax, cr4; vmcall; int 0x1f with the number of HALT; INIT and NEW_PGTABLE with a table that has nothing of ours.
+  const call = (number: number, argument: number): number[] => [
+    ...[0xb8, number, 0, 0, 0],
+    ...[0xbb, 0, argument >>> 8, argument >>> 16, 0],
+    ...[0xcd, 0x1f],
+  ]
+  const paged = new Uint8Array(0x2000)
+  paged.set([...call(1, 0x101000), ...call(4, 0x102000)])
+  paged.set([0, 0, 0, 0xc0], 0x1000 + LguestData.offset.kernel_address)
+  paged[0x1000 + LguestData.offset.syscall_vec] = 0x80
   it.each([
     ['without LGUEST_GUEST', [0x0f, 0x20, 0xe0], 'unhandled trap 13 at 0x100000 (0x0) before INIT'],
     ['of Linux 2.6.32', [0x0f, 0x01, 0xc1], 'unhandled trap 6 at 0x100000 (0x0) before INIT'],
     ['that forgets INIT', [0xb8, 10, 0, 0, 0, 0xcd, 0x1f], 'hypercall 10 before INIT'],
+    ['with PAE', paged, 'unhandled trap 14 at 0x100018 (0x100018)'],
   ])('one %s is told what would do', (name, code, reason) => {
     const file = path(`${name}.elf`)
     writeFileSync(file, elfImage(Uint8Array.from(code), 0x100000))

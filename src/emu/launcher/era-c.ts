@@ -27,6 +27,8 @@ import type { Launcher, LauncherEra } from './launcher.ts'
 import type { KernelImage, KernelSegment } from './load-kernel.ts'
 import { Virtqueue } from './virtqueue.ts'
 
+/** Ends of kernels of another kind; the last is a page fault (14) of which cr2 is eip. */
+const FOREIGN = [/ before INIT$/, /^bad syscall vector$/, /^unhandled trap 14 at (0x[0-9a-f]+) \(\1\)$/]
 const FOREIGN_ADVICE = 'give a kernel of Linux 3.1 to 3.19 that was built with LGUEST_GUEST and without PAE'
 /** An early console text is not longer; Linux sends 16 characters a call. */
 const EARLY_TEXT_MAX = 4096
@@ -71,11 +73,11 @@ export class EraCLauncher implements LauncherEra {
 
   /**
    * Kernels that are not for us end early. Before INIT: an ordinary kernel at its first privileged instruction, or one of Linux 2.6.30
-   * to 2.6.34 at its first hypercall, vmcall. At INIT: one of Linux 4.x, whose lguest_data is shorter than ours.
+   * to 2.6.34 at its first hypercall, vmcall. At INIT: one of Linux 4.x, whose lguest_data is shorter than ours. At the first
+   * NEW_PGTABLE: one with PAE, which by our reading of its tables has no page where it stands, nor a handler to hear of it.
    */
   explain(reason: string): string {
-    const foreign = reason.endsWith(' before INIT') || reason === 'bad syscall vector'
-    return foreign ? `${reason}; ${FOREIGN_ADVICE}` : reason
+    return FOREIGN.some((pattern) => pattern.test(reason)) ? `${reason}; ${FOREIGN_ADVICE}` : reason
   }
 
   detach(): void {
