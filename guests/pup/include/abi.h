@@ -56,14 +56,17 @@
 #define EAGAIN 11
 #define ENOMEM 12
 #define EFAULT 14
-#define EEXIST 17
+#define EBUSY 16
 #define ENODEV 19
+#define ENOTDIR 20
+#define EISDIR 21
 #define EINVAL 22
 #define EMFILE 24
 #define EFBIG 27
 #define ENOSPC 28
 #define EROFS 30
 #define EPIPE 32
+#define ENAMETOOLONG 36
 #define ENOSYS 38
 
 #define O_RDONLY 0

@@ -13,12 +13,13 @@
 #define BLK_IN 0
 #define BLK_OUT 1
 #define BLK_FLUSH 4
+#define FEATURE_READ_ONLY (1u << 5)
 #define FEATURE_FLUSH (1u << 9)
 
 static struct disk {
     struct virtqueue queue;
     u64 bytes;
-    bool flush;
+    bool flush, read_only;
 } disks[DISKS];
 static u32 ndisks;
 
@@ -76,6 +77,11 @@ u64 blk_bytes(u32 disk)
     return disk < ndisks ? disks[disk].bytes : 0;
 }
 
+bool blk_read_only(u32 disk)
+{
+    return disk < ndisks && disks[disk].read_only;
+}
+
 void blk_probe(struct virtio_dev *d)
 {
     if (ndisks == DISKS) {
@@ -86,9 +92,12 @@ void blk_probe(struct virtio_dev *d)
     u64 sectors;
     memcpy(&sectors, d->config, sizeof(sectors));
     disk->bytes = sectors * SECTOR;
-    disk->flush = virtio_features(d, FEATURE_FLUSH) & FEATURE_FLUSH;
+    u32 features = virtio_features(d, FEATURE_FLUSH | FEATURE_READ_ONLY);
+    disk->flush = features & FEATURE_FLUSH;
+    disk->read_only = features & FEATURE_READ_ONLY;
     virtio_queue(d, 0, &disk->queue, blk_irq, disk);
     virtio_ready(d);
-    printk("virtio: disk vd%c, %u KiB, interrupt %u\n", 'a' + ndisks, (u32)(disk->bytes / 1024), disk->queue.irq);
+    printk("virtio: disk vd%c, %u KiB%s, interrupt %u\n", 'a' + ndisks, (u32)(disk->bytes / 1024),
+           disk->read_only ? ", read-only" : "", disk->queue.irq);
     ndisks++;
 }

@@ -31,8 +31,7 @@ static int zero_read(struct file *f unused, void *to, u32 n)
 
 static int random_read(struct file *f unused, void *to, u32 n)
 {
-    random_bytes(to, n);
-    return (int)n;
+    return random_bytes(to, n);
 }
 
 static int klog_read_file(struct file *f, void *to, u32 n)
@@ -55,15 +54,15 @@ static int net_write_file(struct file *f unused, const void *from, u32 n)
 /* A disk as it is, past the cache: what `bench` and `hexdump` read. Through a page, in pieces of whole sectors. */
 static int disk_transfer(struct file *f, u8 *user, u32 n, bool write)
 {
-    u64 size = blk_bytes(f->size);
-    u32 done = 0;
+    u64 bytes = blk_bytes(f->size);
+    u32 done = 0, size = bytes < 0xfffff000 ? (u32)bytes : 0xfffff000; /* a file position has 32 bits */
     u8 *page = palloc();
-    int error = page ? 0 : -ENOMEM;
-    while (page && done < n && f->pos < size) {
+    int error = !page ? -ENOMEM : write && blk_read_only(f->size) ? -EROFS : write && f->pos >= size ? -ENOSPC : 0;
+    while (error == 0 && done < n && f->pos < size) {
         u32 start = f->pos & 511, room = PAGE_SIZE - start;
         u32 count = n - done < room ? n - done : room;
         if (count > size - f->pos)
-            count = (u32)(size - f->pos);
+            count = size - f->pos;
         u32 whole = (start + count + 511) & ~511u;
         bool part = start || whole != count;
         if ((!write || part) && (error = blk_rw(f->size, f->pos - start, page, whole, false)) < 0)

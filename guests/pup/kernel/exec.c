@@ -37,7 +37,7 @@ static int load_segments(struct file *file, struct mm *mm)
     if (file_pread(file, 0, &header, sizeof(header)) != sizeof(header) || memcmp(header.ident, "\177ELF\1\1", 6) != 0 ||
         header.type != ET_EXEC || header.machine != EM_386 || header.phentsize != sizeof(struct elf_segment))
         return -ENOEXEC;
-    u32 end = 0, next = VMA_HEAP + 1;
+    u32 end = 0, next = VMA_HEAP + 1, length = file_size(file);
     for (u32 i = 0; i < header.phnum; i++) {
         struct elf_segment s;
         if (file_pread(file, header.phoff + i * sizeof(s), &s, sizeof(s)) != sizeof(s))
@@ -46,7 +46,8 @@ static int load_segments(struct file *file, struct mm *mm)
             continue;
         u32 skew = s.vaddr & ~PAGE_MASK; /* file and memory agree modulo the page size, or we could not page */
         if (next == NVMA || skew != (s.offset & ~PAGE_MASK) || s.filesz > s.memsz || s.vaddr < USER_FIRST ||
-            s.memsz > USER_TOP - STACK_LIMIT || s.vaddr > USER_TOP - STACK_LIMIT - s.memsz || s.vaddr - skew < end)
+            s.offset > length || s.filesz > length - s.offset || s.memsz > USER_TOP - STACK_LIMIT ||
+            s.vaddr > USER_TOP - STACK_LIMIT - s.memsz || s.vaddr - skew < end)
             return -ENOEXEC;
         end = page_up(s.vaddr + s.memsz);
         mm->vma[next++] = (struct vma){

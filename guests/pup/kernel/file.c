@@ -5,10 +5,11 @@
  *      /name        the disk (fs.c)
  *      /bin/name    the initrd (initrd.c)
  *      /dev/name    devices (dev.c)
+ *
+ * There are no other directories and no current one: slashes at the beginning make no difference.
  */
 #include "proc.h"
 
-#define NFILE 96
 #define NAME_MAX 64
 
 static struct file files[NFILE];
@@ -30,12 +31,15 @@ struct file *file_get(struct file *f)
     return f;
 }
 
-void file_put(struct file *f)
+/* One user less. The last one closes the file, which can fail when it is written to the disk. */
+int file_put(struct file *f)
 {
     assert(f->refs > 0);
+    int error = 0;
     if (f->refs == 1 && f->ops->close)
-        f->ops->close(f); /* may sleep: the slot stays taken until it is done */
+        error = f->ops->close(f); /* may sleep: the slot stays taken until it is done */
     f->refs--;
+    return error;
 }
 
 /* Files on the disk. */
@@ -58,11 +62,10 @@ static int disk_write(struct file *f, const void *from, u32 n)
     return put;
 }
 
-static void disk_close(struct file *f)
+static int disk_close(struct file *f)
 {
     fs_close(f->object);
-    if ((f->flags & O_ACCESS) != O_RDONLY)
-        fs_sync();
+    return (f->flags & O_ACCESS) != O_RDONLY ? fs_sync() : 0;
 }
 
 static const struct fileops disk_ops = {disk_read, disk_write, disk_close};
@@ -78,15 +81,37 @@ static int ram_read(struct file *f, void *to, u32 n)
 
 static const struct fileops ram_ops = {ram_read, NULL, NULL};
 
-/* Opens a name. NULL and an error if that is not possible. */
-struct file *file_open(const char *path, int flags, int *error)
+static const char *without_slashes(const char *path)
 {
     while (*path == '/')
         path++;
+    return path;
+}
+
+/* Is that "dev" or "dev/", if `name` is "dev"? */
+static bool names(const char *path, const char *name)
+{
+    u32 n = strlen(name);
+    return strncmp(path, name, n) == 0 && (path[n] == 0 || *without_slashes(path + n) == 0);
+}
+
+/* Why there can be no file of that name on the disk; 0 if there can. */
+static int disk_name_error(const char *path)
+{
+    if (*path == 0 || names(path, "bin") || names(path, "dev"))
+        return -EISDIR;
+    return strchr(path, '/') ? -ENOTDIR : 0;
+}
+
+/* Opens a name. NULL and an error if that is not possible. */
+struct file *file_open(const char *path, int flags, int *error)
+{
+    path = without_slashes(path);
+    struct file *f = NULL;
+    if ((*error = disk_name_error(path)) == -EISDIR)
+        return NULL;
     if (strncmp(path, "dev/", 4) == 0)
         return dev_open(path + 4, flags, error);
-
-    struct file *f = NULL;
     if (strncmp(path, "bin/", 4) == 0) {
         u32 length;
         const u8 *data = initrd_find(path + 4, &length);
@@ -95,14 +120,17 @@ struct file *file_open(const char *path, int flags, int *error)
             f->size = length;
         return f;
     }
-    if (*path == 0 || strchr(path, '/')) {
-        *error = *path ? -ENOENT : -EINVAL;
+    if (*error)
+        return NULL;
+    bool write = (flags & O_ACCESS) != O_RDONLY;
+    if (write && fs_read_only()) {
+        *error = -EROFS;
         return NULL;
     }
     struct inode *inode = fs_open(path, flags & O_CREATE, error);
     if (!inode)
         return NULL;
-    if ((flags & O_TRUNC) && (flags & O_ACCESS) != O_RDONLY && (*error = fs_truncate(inode)) < 0) {
+    if ((flags & O_TRUNC) && write && (*error = fs_truncate(inode)) < 0) {
         fs_close(inode);
         return NULL;
     }
@@ -173,8 +201,7 @@ int sys_close(u32 fd)
     if (!f)
         return -EBADF;
     current->fd[fd] = NULL;
-    file_put(f);
-    return 0;
+    return file_put(f);
 }
 
 int sys_dup2(u32 fd, u32 to)
@@ -227,15 +254,13 @@ int sys_readdir(u32 path, u32 index, u32 to)
     if (!vm_range(to, sizeof(struct dirent), true))
         return -EFAULT;
     struct dirent *entry = (struct dirent *)to;
-    const char *s = name;
-    while (*s == '/')
-        s++;
-    if (strcmp(s, "dev") == 0 || strcmp(s, "dev/") == 0)
+    const char *s = without_slashes(name);
+    if (names(s, "dev"))
         return dev_readdir(index, entry);
-    if (strcmp(s, "bin") == 0 || strcmp(s, "bin/") == 0)
+    if (names(s, "bin"))
         return initrd_readdir(index, entry);
     if (*s)
-        return -ENOENT;
+        return -ENOTDIR;
     if (index >= 2)
         return fs_readdir(index - 2, entry);
     *entry = (struct dirent){.type = DT_DIRECTORY};
@@ -249,11 +274,12 @@ int sys_unlink(u32 path)
     int error = vm_string(path, name, sizeof(name));
     if (error < 0)
         return error;
-    const char *s = name;
-    while (*s == '/')
-        s++;
+    const char *s = without_slashes(name);
+    if ((error = disk_name_error(s)) == -EISDIR)
+        return error;
     if (strncmp(s, "bin/", 4) == 0 || strncmp(s, "dev/", 4) == 0)
         return -EROFS;
-    error = fs_unlink(s);
+    if (error == 0)
+        error = fs_unlink(s);
     return error < 0 ? error : fs_sync();
 }

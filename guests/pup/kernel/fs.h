@@ -61,6 +61,7 @@ void inode_put(struct inode *inode);
 u32 inode_alloc(void);
 int inode_truncate(struct inode *inode);
 int inode_transfer(struct inode *inode, u32 offset, u8 *data, u32 n, bool write);
-bool inodes_in_use(void);
+#define ANY 0xffffffffu /* for inode_in_use */
+bool inode_in_use(u32 number);
 
 #endif

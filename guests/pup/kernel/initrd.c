@@ -24,6 +24,14 @@ void initrd_init(u32 gpa, u32 length)
         printk("no initrd of mine\n");
         return;
     }
+    for (u32 i = 0; i < a->count; i++) {
+        const struct entry *e = &a->files[i];
+        if (sizeof(*a) + (i + 1) * sizeof(*e) > length || e->offset & ~PAGE_MASK || e->offset > length ||
+            e->length > length - e->offset) {
+            printk("the initrd is damaged\n");
+            return;
+        }
+    }
     archive = a;
     printk("initrd: %u programs, %u KiB\n", a->count, length / 1024);
 }

@@ -1,10 +1,14 @@
 /*
  * inode.c - files as numbers: which blocks are free, which belong to an inode, and moving bytes between them and
  * memory. Everything goes through the page cache, and callers hold the file system's lock (fs.c).
+ *
+ * Nothing on a disk is to be trusted: it may be damaged, or made by somebody else. A wrong number may lose data, but
+ * it must not take the kernel outside of its tables; so block numbers and sizes are looked at where they are read.
  */
 #include "fs.h"
 
-#define NINODE 32
+#define NINODE (NFILE + 2) /* each open file's, the root, and the one being opened: enough */
+#define BAD_BLOCK 0xffffffffu /* no disk is that large: reading or writing it is an error */
 
 struct super super;
 u32 free_blocks;
@@ -13,18 +17,28 @@ static u32 rotor; /* where block_alloc found the last one */
 
 /* Blocks: a set bit in the bitmap is a block in use. */
 
+#define BITS (DISK_BLOCK * 8)
+
+/* Is that the number of a block that can belong to a file? */
+static bool in_data(u32 block)
+{
+    return block >= super.data && block < super.blocks;
+}
+
 /* Looks at the whole bitmap, once, when the disk is mounted. */
 u32 blocks_count_free(void)
 {
     u32 used = 0;
-    for (u32 block = 0; block < super.blocks; block += DISK_BLOCK * 8) {
-        struct buf *b = cache_get(super.bitmap + block / (DISK_BLOCK * 8), true);
+    for (u32 block = 0; block < super.blocks; block += 32) {
+        struct buf *b = cache_get(super.bitmap + block / BITS, true);
         if (!b)
             return 0;
-        for (u32 *w = (u32 *)b->data; w < (u32 *)(b->data + DISK_BLOCK); w++)
-            for (u32 bits = *w; bits; bits &= bits - 1)
-                used++;
+        u32 bits = *(u32 *)(b->data + block % BITS / 8);
         cache_put(b, false);
+        if (super.blocks - block < 32) /* what the last word has behind the end of the disk */
+            bits &= (1u << (super.blocks - block)) - 1;
+        for (; bits; bits &= bits - 1)
+            used++;
     }
     rotor = super.data;
     return super.blocks - used;
@@ -33,37 +47,33 @@ u32 blocks_count_free(void)
 /* A free block, now in use; 0 if there is none. Starts looking where it found the last one. */
 static u32 block_alloc(void)
 {
-    struct buf *b = NULL;
-    u32 found = 0;
-    for (u32 tried = 0; tried < super.blocks && !found; tried++) {
-        u32 n = (rotor + tried) % super.blocks, bit = n % (DISK_BLOCK * 8);
-        if (!b || bit == 0 || n == 0) {
-            if (b)
-                cache_put(b, false);
-            if (!(b = cache_get(super.bitmap + n / (DISK_BLOCK * 8), true)))
-                return 0;
+    u32 n = rotor;
+    for (u32 left = free_blocks ? super.blocks - super.data : 0; left; left--, n++) {
+        if (!in_data(n))
+            n = super.data;
+        struct buf *b = cache_get(super.bitmap + n / BITS, true);
+        if (!b)
+            return 0;
+        u8 *byte = &b->data[n % BITS / 8], bit = (u8)(1 << n % 8);
+        bool taken = *byte & bit;
+        *byte |= bit;
+        cache_put(b, !taken);
+        if (!taken) {
+            free_blocks--;
+            return rotor = n;
         }
-        if (b->data[bit / 8] & (1 << bit % 8))
-            continue;
-        b->data[bit / 8] |= (u8)(1 << bit % 8);
-        found = rotor = n;
-        free_blocks--;
     }
-    if (b)
-        cache_put(b, found != 0);
-    return found;
+    return 0;
 }
 
 static void block_free(u32 n)
 {
-    if (n < super.data || n >= super.blocks)
-        return; /* a damaged inode; the bitmap has no bit for it */
-    struct buf *b = cache_get(super.bitmap + n / (DISK_BLOCK * 8), true);
+    struct buf *b = in_data(n) ? cache_get(super.bitmap + n / BITS, true) : NULL;
     if (!b)
         return;
-    u32 bit = n % (DISK_BLOCK * 8);
-    b->data[bit / 8] &= (u8) ~(1 << bit % 8);
-    free_blocks++;
+    u8 *byte = &b->data[n % BITS / 8], bit = (u8)(1 << n % 8);
+    free_blocks += (*byte & bit) != 0;
+    *byte &= (u8)~bit;
     cache_put(b, true);
 }
 
@@ -90,7 +100,7 @@ int inode_write(struct inode *inode)
     return 0;
 }
 
-/* The inode in memory, with one reference more; NULL: no room, or the disk failed. */
+/* The inode in memory, with one reference more. NULL: the disk failed, or is damaged and the inode is free. */
 struct inode *inode_get(u32 number)
 {
     struct inode *empty = NULL;
@@ -103,12 +113,23 @@ struct inode *inode_get(u32 number)
             empty = i;
     }
     struct disk_inode *at;
-    struct buf *b = empty ? inode_block(number, &at) : NULL;
+    struct buf *b = inode_block(number, &at);
     if (!b)
         return NULL;
-    *empty = (struct inode){.number = number, .refs = 1, .disk = *at};
+    *empty = (struct inode){.number = number, .refs = at->links ? 1 : 0, .disk = *at};
+    if (empty->disk.size > FILE_BLOCKS * DISK_BLOCK)
+        empty->disk.size = FILE_BLOCKS * DISK_BLOCK;
     cache_put(b, false);
-    return empty;
+    return empty->refs ? empty : NULL;
+}
+
+/* Has anybody this file open; for number ANY, any file? */
+bool inode_in_use(u32 number)
+{
+    for (struct inode *i = inodes; i < inodes + NINODE; i++)
+        if (i->refs && (number == ANY || i->number == number))
+            return true;
+    return false;
 }
 
 /* A free inode, now with one link; 0 if there is none. */
@@ -119,7 +140,7 @@ u32 inode_alloc(void)
         struct buf *b = inode_block(number, &at);
         if (!b)
             return 0;
-        bool found = at->links == 0;
+        bool found = at->links == 0 && !inode_in_use(number); /* a removed file that is still open has no links */
         if (found)
             *at = (struct disk_inode){.links = 1};
         cache_put(b, found);
@@ -129,30 +150,35 @@ u32 inode_alloc(void)
     return 0;
 }
 
-/* The disk block of block n of a file; `create` makes a missing one. 0: a hole, or no room. */
+/* The disk block of block n of a file; `create` makes a missing one. 0: a hole, or no room. BAD_BLOCK: an error. */
 static u32 inode_map(struct inode *inode, u32 n, bool create)
 {
-    if (n < DIRECT) {
-        if (!inode->disk.direct[n] && create)
-            inode->disk.direct[n] = block_alloc();
-        return inode->disk.direct[n];
-    }
+    if (n >= FILE_BLOCKS)
+        return BAD_BLOCK;
+    u32 *slot = n < DIRECT ? &inode->disk.direct[n] : NULL;
+    struct buf *b = NULL;
     bool fresh = false;
-    if (!inode->disk.indirect) {
-        fresh = create && (inode->disk.indirect = block_alloc());
-        if (!fresh)
-            return 0;
+    if (n >= DIRECT) {
+        u32 *indirect = &inode->disk.indirect;
+        if (!*indirect) {
+            fresh = create && (*indirect = block_alloc());
+            if (!fresh)
+                return 0;
+        }
+        if (!in_data(*indirect) || !(b = cache_get(*indirect, !fresh))) {
+            if (fresh) /* it was never filled: nobody may read it */
+                block_free(*indirect), *indirect = 0;
+            return BAD_BLOCK;
+        }
+        slot = (u32 *)b->data + (n - DIRECT);
     }
-    struct buf *b = cache_get(inode->disk.indirect, !fresh);
-    if (!b)
-        return 0;
-    u32 *slot = (u32 *)b->data + (n - DIRECT);
     bool change = create && *slot == 0;
     if (change)
         *slot = block_alloc();
     u32 block = *slot;
-    cache_put(b, fresh || change);
-    return block;
+    if (b)
+        cache_put(b, fresh || change);
+    return block == 0 || in_data(block) ? block : BAD_BLOCK;
 }
 
 int inode_truncate(struct inode *inode)
@@ -163,7 +189,7 @@ int inode_truncate(struct inode *inode)
         inode->disk.direct[n] = 0;
     }
     if (inode->disk.indirect) {
-        struct buf *b = cache_get(inode->disk.indirect, true);
+        struct buf *b = in_data(inode->disk.indirect) ? cache_get(inode->disk.indirect, true) : NULL;
         for (u32 i = 0; b && i < PER_BLOCK; i++)
             if (((u32 *)b->data)[i])
                 block_free(((u32 *)b->data)[i]);
@@ -216,13 +242,4 @@ int inode_transfer(struct inode *inode, u32 offset, u8 *data, u32 n, bool write)
         done += count;
     }
     return done ? (int)done : n ? error : 0;
-}
-
-/* Is any file open? */
-bool inodes_in_use(void)
-{
-    for (struct inode *i = inodes; i < inodes + NINODE; i++)
-        if (i->refs)
-            return true;
-    return false;
 }

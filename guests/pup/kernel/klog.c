@@ -1,5 +1,5 @@
 /*
- * klog.c - the kernel's log: printk writes here, /dev/klog and `dmesg` read. A ring of 16 KiB; positions count all
+ * klog.c - printk and the kernel's log, which /dev/klog and `dmesg` read. A ring of 16 KiB; positions count all
  * bytes ever written, so a reader that fell behind is moved up to the oldest byte still there.
  */
 #include "pup.h"
@@ -16,19 +16,33 @@ static void add(char c)
 }
 
 /* Appends text, with the time at the beginning of each line. */
-void klog_add(const char *text, u32 n)
+static void klog_add(const char *text, u32 n)
 {
     for (; n; n--, text++) {
         if (!in_line) {
             char stamp[24];
-            u32 us = (u32)(uptime_ns() / 1000);
-            int k = snprintf(stamp, sizeof(stamp), "[%5u.%06u] ", us / 1000000, us % 1000000);
+            u64 us = uptime_ns() / 1000;
+            int k = snprintf(stamp, sizeof(stamp), "[%5u.%06u] ", (u32)(us / 1000000), (u32)(us % 1000000));
             for (int i = 0; i < k; i++)
                 add(stamp[i]);
         }
         add(*text);
         in_line = *text != '\n';
     }
+}
+
+/* One line for the log and, unless the command line says `quiet`, for the console. */
+void printk(const char *format, ...)
+{
+    char line[200];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    u32 length = n < (int)sizeof(line) ? (u32)n : sizeof(line) - 1;
+    klog_add(line, length);
+    if (!quiet)
+        console_write(line, length);
 }
 
 /* Copies up to n bytes from position `from` on; returns how many, and 0 at the end. */

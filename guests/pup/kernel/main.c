@@ -65,14 +65,13 @@ static bool option(const char *name, char *value, u32 size)
 
 void noreturn kernel_main(void)
 {
-    if (boot_word(0x228))
-        strlcpy(command_line, __va(boot_word(0x228)), sizeof(command_line));
+    u32 length = strlcpy(command_line, boot_word(0x228) ? __va(boot_word(0x228)) : "", sizeof(command_line));
     quiet = option("quiet", NULL, 0);
     ram_bytes = find_ram();
 
     time_init();
     if (ram_bytes > 1016 * MB) /* what fits between PAGE_OFFSET and the hypervisor, with the devices behind it */
-        panic("%u MiB of memory are more than I can map", ram_bytes / MB);
+        panic("%u MiB of memory are more than I can map; give me 1016 at most", ram_bytes / MB);
     printk("pup on lguest, %u MiB of memory\n", ram_bytes / MB);
     pagetable_init();
     palloc_init();
@@ -80,6 +79,8 @@ void noreturn kernel_main(void)
     traps_init();
     proc_init();
     printk("command line: %s\n", command_line);
+    if (length >= sizeof(command_line))
+        printk("it had %u characters and was cut\n", length);
     irq_enable();
     virtio_init();
     proc_spawn("init", init_main);

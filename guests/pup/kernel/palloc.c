@@ -8,10 +8,13 @@
  *
  * Each page has a count of its users: copy-on-write shares pages between processes. PINNED marks what is never freed:
  * pup itself, and the initrd, whose pages programs map as they are.
+ *
+ * The last RESERVE pages are not for programs: when memory runs out, the kernel and init must be able to go on.
  */
-#include "pup.h"
+#include "proc.h"
 
 #define PINNED 0xffff
+#define RESERVE 32
 
 struct free_page {
     struct free_page *next;
@@ -121,4 +124,10 @@ void page_get(void *page)
 u32 page_refs(const void *page)
 {
     return *refs_of(page);
+}
+
+/* Should the current process get no more pages? */
+bool memory_is_short(void)
+{
+    return pages_free < RESERVE && current->pid != 1;
 }

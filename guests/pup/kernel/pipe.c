@@ -1,8 +1,8 @@
 /*
  * pipe.c - pipes: a ring of bytes in one page, with a reader's and a writer's end.
  *
- *      read ------v             v------ written        the place is the count modulo PIPE_SIZE
- *      [ . . . . . b y t e s . . . . . ]
+ *      read ------v             v------ written        the place is the count modulo PIPE_SIZE, and both counts
+ *      [ . . . . . b y t e s . . . . . ]               go back together before they can wrap
  */
 #include "proc.h"
 
@@ -37,9 +37,11 @@ static int pipe_read(struct file *f, void *to, u32 n)
         memcpy((u8 *)to + done, p->data + at, count);
         p->read += count;
         done += count;
+        if (p->read >= PIPE_SIZE) {
+            p->read -= PIPE_SIZE;
+            p->written -= PIPE_SIZE;
+        }
     }
-    if (p->read == p->written)
-        p->read = p->written = 0; /* so that the counts never wrap */
     wakeup(&p->written);
     return (int)done;
 }
@@ -74,7 +76,7 @@ static int pipe_write(struct file *f, const void *from, u32 n)
     return (int)done;
 }
 
-static void pipe_close(struct file *f)
+static int pipe_close(struct file *f)
 {
     struct pipe *p = f->object;
     if ((f->flags & O_ACCESS) == O_RDONLY)
@@ -85,6 +87,7 @@ static void pipe_close(struct file *f)
     wakeup(&p->written);
     if (!p->readers && !p->writers)
         pfree(p);
+    return 0;
 }
 
 static const struct fileops pipe_ops = {pipe_read, pipe_write, pipe_close};

@@ -29,15 +29,17 @@ struct proc *proc_find(int pid)
     return NULL;
 }
 
-/* A process without address space whose kernel stack is ready for swtch; `function` as in swtch.S. */
-static struct proc *proc_alloc(void (*function)(void))
+/* A process without address space, its kernel stack ready for swtch; `function` as in swtch.S. NULL and an error. */
+static struct proc *proc_alloc(void (*function)(void), int *error)
 {
     struct proc *p = procs + 1;
     while (p < procs + NPROC && p->state != UNUSED)
         p++;
-    if (p == procs + NPROC)
+    *error = p == procs + NPROC ? -EAGAIN : memory_is_short() ? -ENOMEM : 0;
+    if (*error)
         return NULL;
     memset(p, 0, offsetof(struct proc, fpu)); /* fpu_used says whether fpu is filled */
+    *error = -ENOMEM;
     if (!(p->kstack = palloc()))
         return NULL;
     *p->kstack = STACK_MAGIC;
@@ -57,7 +59,8 @@ static struct proc *proc_alloc(void (*function)(void))
 /* Starts a process in the kernel; it reaches ring 3 by calling exec and returning. */
 struct proc *proc_spawn(const char *name, void (*function)(void))
 {
-    struct proc *p = proc_alloc(function);
+    int error;
+    struct proc *p = proc_alloc(function, &error);
     assert(p);
     strlcpy(p->name, name, sizeof(p->name));
     p->pgid = p->pid;
@@ -69,9 +72,10 @@ struct proc *proc_spawn(const char *name, void (*function)(void))
 
 int sys_fork(void)
 {
-    struct proc *child = proc_alloc(NULL);
+    int error;
+    struct proc *child = proc_alloc(NULL, &error);
     if (!child)
-        return -EAGAIN;
+        return error;
     if (vm_copy(&child->mm, &current->mm) < 0) {
         pfree(child->kstack);
         return -ENOMEM;

@@ -89,7 +89,6 @@ struct proc {
 extern struct proc procs[NPROC], *current;
 extern bool need_resched;
 extern u32 count_switches, runnable;
-extern u64 idle_ns;
 
 /* proc.c */
 void proc_init(void);
@@ -121,7 +120,7 @@ void trap_return(void);
 struct fileops {
     int (*read)(struct file *f, void *to, u32 n);
     int (*write)(struct file *f, const void *from, u32 n);
-    void (*close)(struct file *f);
+    int (*close)(struct file *f);
 };
 struct file {
     const struct fileops *ops;
@@ -134,7 +133,7 @@ struct file {
 struct file *file_alloc(const struct fileops *ops, int flags, void *object);
 struct file *file_open(const char *path, int flags, int *error);
 struct file *file_get(struct file *f);
-void file_put(struct file *f);
+int file_put(struct file *f);
 int file_pread(struct file *f, u32 offset, void *to, u32 n);
 const u8 *file_in_ram(struct file *f, u32 offset);
 u32 file_size(struct file *f);

@@ -30,9 +30,8 @@ extern u32 ram_bytes;
 extern char command_line[256];
 extern bool quiet;
 
-/* printf.c and klog.c */
+/* klog.c */
 void printk(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void klog_add(const char *text, u32 n);
 int klog_read(u32 from, char *to, u32 n);
 
 /* panic.c */
@@ -76,6 +75,7 @@ void *early_pages(u32 pages);
 void pfree(void *page);
 void page_get(void *page);
 u32 page_refs(const void *page);
+bool memory_is_short(void);
 extern u32 pages_total, pages_free, pages_kernel;
 
 /* trap.c, trapasm.S */
@@ -125,7 +125,7 @@ int sys_settls(u32 slot, u32 base, u32 limit);
 
 /* exec.c, vm.c */
 int exec(const char *path, char *const argv[], bool from_user);
-bool vm_fault(u32 address, bool write);
+int vm_fault(u32 address, bool write);
 bool vm_range(u32 address, u32 length, bool write);
 int vm_copy(struct mm *to, struct mm *from);
 void vm_free(struct mm *mm);
@@ -161,9 +161,10 @@ void console_probe(struct virtio_dev *device);
 void blk_probe(struct virtio_dev *device);
 int blk_rw(u32 disk, u64 byte, void *page, u32 n, bool write);
 int blk_flush(u32 disk);
+bool blk_read_only(u32 disk);
 u64 blk_bytes(u32 disk);
 void rng_probe(struct virtio_dev *device);
-void random_bytes(void *to, u32 n);
+int random_bytes(void *to, u32 n);
 void net_probe(struct virtio_dev *device);
 int net_read(void *to, u32 n);
 int net_write(const void *from, u32 n);
@@ -183,6 +184,7 @@ void cache_drop(void);
 extern u32 cache_pages;
 
 /* fs.c, mkfs.c, ramdisk.c */
+#define NFILE 96 /* open files of all processes */
 void fs_init(void);
 struct inode *fs_open(const char *name, bool create, int *error);
 void fs_close(struct inode *inode);
@@ -195,6 +197,7 @@ int fs_readdir(u32 index, struct dirent *entry);
 int fs_format(void);
 void fs_usage(u32 *blocks, u32 *free_blocks, u32 *is_ram);
 int fs_sync(void);
+bool fs_read_only(void);
 #define RAMDISK_BLOCKS 256u
 int ramdisk_rw(u32 block, void *page, bool write);
 int mkfs(u32 blocks);

@@ -1,6 +1,5 @@
 /*
- * rng.c - random bytes: the launcher's, through virtio, or without such a device a xorshift generator started from the
- * time-stamp counter, which is good enough for dice and nothing else.
+ * rng.c - random bytes, from the launcher through virtio. One request at a time; `busy` keeps the others waiting.
  */
 #include "proc.h"
 #include "virtio.h"
@@ -17,44 +16,31 @@ static void rng_irq(void *argument unused)
     wakeup(&queue);
 }
 
-static void from_device(u8 *to, u32 n)
+/* Fills n bytes; returns n, or an error. */
+int random_bytes(void *to, u32 n)
 {
+    if (!ready)
+        return -ENODEV;
+    u8 *at = to, *end = at + n;
     u32 flags = irq_save();
     while (busy)
         sleep(&busy, false);
     busy = true;
-    while (n) {
-        u32 k = n < sizeof(buffer) ? n : sizeof(buffer);
+    while (at < end) {
+        u32 k = (u32)(end - at) < sizeof(buffer) ? (u32)(end - at) : sizeof(buffer);
         struct segment s = {buffer, k, true};
         filled = false;
         vq_add(&queue, &s, 1, buffer);
         vq_kick(&queue);
         while (!filled)
             sleep(&queue, false);
-        memcpy(to, buffer, k);
-        to += k;
-        n -= k;
+        memcpy(at, buffer, k);
+        at += k;
     }
     busy = false;
     wakeup(&busy);
     irq_restore(flags);
-}
-
-void random_bytes(void *to, u32 n)
-{
-    static u32 x;
-    u8 *bytes = to;
-    if (ready) {
-        from_device(bytes, n);
-        return;
-    }
-    for (; n; n--) {
-        x ^= (u32)rdtsc() | 1;
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        *bytes++ = (u8)(x >> 11);
-    }
+    return (int)n;
 }
 
 void rng_probe(struct virtio_dev *d)

@@ -17,7 +17,6 @@
 struct proc *current = &procs[0];
 bool need_resched;
 u32 count_switches, runnable; /* in the queue, so without the one that runs */
-u64 idle_ns;
 
 static struct proc *ready_first, *ready_last;
 static struct proc *loaded; /* whose address space, stack and TLS the host has */

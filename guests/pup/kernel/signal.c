@@ -29,12 +29,12 @@ void signal_send(struct proc *p, int signal)
     irq_restore(flags);
 }
 
-/* To all processes of a group; returns how many. */
+/* To all processes of a group but init, without which nothing would go on; returns how many. */
 int signal_send_group(int pgid, int signal)
 {
     int n = 0;
     for (struct proc *p = procs + 1; p < procs + NPROC; p++) {
-        if (p->state == UNUSED || p->state == ZOMBIE || p->pgid != pgid)
+        if (p->state == UNUSED || p->state == ZOMBIE || p->pgid != pgid || p->pid == 1)
             continue;
         signal_send(p, signal);
         n++;

@@ -74,9 +74,13 @@ static void exception(struct trapframe *tf, u32 cr2)
         printk("%s[%d]: unexpected trap %u\n", current->name, current->pid, tf->trapno);
         return;
     }
-    printk("%s[%d]: %s at eip 0x%x, esp 0x%x, address 0x%x, error %u\n", current->name, current->pid, name, tf->eip,
-           tf->esp, cr2, tf->err);
-    signal_send(current, exceptions[tf->trapno].signal);
+    u32 signal = exceptions[tf->trapno].signal;
+    if (current->handler[signal] == SIG_IGN)
+        current->handler[signal] = SIG_DFL; /* nobody can ignore an instruction that never ends */
+    if (current->handler[signal] == SIG_DFL)
+        printk("%s[%d]: %s at eip 0x%x, esp 0x%x, address 0x%x, error %u\n", current->name, current->pid, name,
+               tf->eip, tf->esp, cr2, tf->err);
+    signal_send(current, (int)signal);
 }
 
 /*
@@ -87,17 +91,21 @@ static void exception(struct trapframe *tf, u32 cr2)
  */
 static void page_fault(struct trapframe *tf, u32 cr2)
 {
-    if (!from_user(tf) || cr2 >= USER_TOP || !vm_fault(cr2, tf->err & 2))
+    int error = from_user(tf) && cr2 < USER_TOP ? vm_fault(cr2, tf->err & 2) : -EFAULT;
+    if (error == -ENOMEM) {
+        printk("%s[%d]: out of memory\n", current->name, current->pid);
+        signal_send(current, SIGKILL);
+    } else if (error < 0) {
         exception(tf, cr2);
+    }
 }
 
 /*
- * The last things before ring 3, with interrupts off from the final look at each of them until the iret.
- * irq_pending is looked at only once: one more interrupt can wait for the next trap.
+ * The last things before ring 3, with interrupts off from the final look at each of them until the iret. An interrupt
+ * that waits is let in here: a program that only computes may not give the host another occasion for a long time.
  */
 void return_to_user(struct trapframe *tf)
 {
-    bool looked = false;
     for (;;) {
         lguest_data.irq_enabled = 0;
         if (signal_waiting()) {
@@ -105,8 +113,7 @@ void return_to_user(struct trapframe *tf)
             signal_deliver(tf);
         } else if (need_resched) {
             yield();
-        } else if (lguest_data.irq_pending && !looked) {
-            looked = true;
+        } else if (lguest_data.irq_pending) {
             irq_enable();
         } else {
             return;

@@ -1,7 +1,8 @@
 /*
  * tty.c - the terminal: from bytes to lines. Input waits in a ring until somebody reads. Editing and echo happen in the
  * reader, not on arrival: a line typed ahead appears once, behind the prompt it belongs to. Only ^C cannot wait: in
- * cooked mode it interrupts the foreground group the moment it comes, and drops what was typed before it.
+ * cooked mode it interrupts the foreground group the moment it comes, and drops what was typed before it. In raw mode
+ * it waits like any byte; if it is still there when the mode becomes cooked, that is its moment.
  *
  *      ^C interrupt   ^D end of input   backspace   ^W word back   ^U line back   ^L clear the screen
  */
@@ -18,13 +19,18 @@ static u32 line_at, line_length; /* the rest of a finished line */
 static u32 mode = TTY_COOKED;
 static int foreground; /* process group; 0: everybody */
 
+static void interrupt(void)
+{
+    console_write("^C\n", 3);
+    signal_send_group(foreground, SIGINT);
+}
+
 /* A byte from the device; false if there is no room. Interrupts are off. */
 bool tty_input(char c)
 {
     if (mode == TTY_COOKED && c == CTRL('C')) {
         taken = put;
-        console_write("^C\n", 3);
-        signal_send_group(foreground, SIGINT);
+        interrupt();
         return true;
     }
     if (put - taken == QUEUE)
@@ -53,6 +59,21 @@ static int get(void)
     return c;
 }
 
+/* The last ^C that was typed ahead, with all before it. */
+static void take_interrupt(void)
+{
+    u32 flags = irq_save();
+    u32 at = put;
+    while (at != taken && queue[(at - 1) % QUEUE] != CTRL('C'))
+        at--;
+    if (at != taken) {
+        taken = at;
+        interrupt();
+    }
+    irq_restore(flags);
+    console_pull();
+}
+
 static void erase(u32 n)
 {
     while (n--)
@@ -71,13 +92,13 @@ static int edit(void)
         case '\n':
             console_write("\n", 1);
             line[n++] = '\n';
+            line_at = 0;
             line_length = n;
             return 1;
         case CTRL('D'):
+            line_at = 0;
             line_length = n;
-            if (n == 0)
-                return 0;
-            return 1;
+            return n > 0;
         case '\b':
         case 127:
             if (n > 0) {
@@ -129,7 +150,6 @@ int tty_read(char *to, u32 n)
         return (int)k;
     }
     if (line_at == line_length) {
-        line_at = line_length = 0;
         int error = edit();
         if (error <= 0)
             return error;
@@ -151,6 +171,8 @@ int sys_ttyctl(u32 request, u32 value)
     case TTY_COOKED:
     case TTY_RAW:
         mode = request;
+        if (mode == TTY_COOKED)
+            take_interrupt();
         return 0;
     case TTY_FOREGROUND:
         foreground = (int)value;

@@ -28,38 +28,38 @@ static struct vma *vma_find(struct mm *mm, u32 address)
     return NULL;
 }
 
-static bool copy_on_write(u32 address, pte_t *pte)
+static int copy_on_write(u32 address, pte_t *pte)
 {
     u8 *old = __va(*pte & PAGE_MASK);
     u32 flags = PTE_P | PTE_W | PTE_U | PTE_A | PTE_D;
     count_cow_faults++;
     if (page_refs(old) == 1) {
         pte_set(current->mm.pgdir, address, pte, __pa(old) | flags);
-        return true;
+        return 0;
     }
-    u8 *copy = palloc();
+    u8 *copy = memory_is_short() ? NULL : palloc();
     if (!copy)
-        return false;
+        return -ENOMEM;
     memcpy(copy, old, PAGE_SIZE);
     pte_set(current->mm.pgdir, address, pte, __pa(copy) | flags);
     pfree(old);
-    return true;
+    return 0;
 }
 
-/* Brings in the page at `address` with the right to write if asked. False: no such memory, or none left. */
-bool vm_fault(u32 address, bool write)
+/* Brings in the page at `address` with the right to write if asked. -EFAULT: no such memory; -ENOMEM: none left. */
+int vm_fault(u32 address, bool write)
 {
     struct mm *mm = &current->mm;
     address &= PAGE_MASK;
     struct vma *v = vma_find(mm, address);
     if (!v || (write && !v->write))
-        return false;
-    pte_t *pte = pte_find(mm->pgdir, address, true);
+        return -EFAULT;
+    pte_t *pte = pte_find(mm->pgdir, address, !memory_is_short());
     if (!pte)
-        return false;
+        return -ENOMEM;
     count_page_faults++;
     if (*pte & PTE_P)
-        return !write || (*pte & PTE_W) || copy_on_write(address, pte);
+        return !write || (*pte & PTE_W) ? 0 : copy_on_write(address, pte);
 
     u32 offset = address - v->start;
     u32 from_file = v->file && offset < v->filesz ? v->filesz - offset : 0;
@@ -70,15 +70,16 @@ bool vm_fault(u32 address, bool write)
     else if (!write && !from_file)
         page = zero_page;
     if (!page) {
-        u8 *own = palloc();
+        u8 *own = memory_is_short() ? NULL : palloc();
         if (!own)
-            return false;
+            return -ENOMEM;
         u32 n = from_file < PAGE_SIZE ? from_file : PAGE_SIZE;
-        if (n && file_pread(v->file, v->offset + offset, own, n) < 0) {
+        int got = n ? file_pread(v->file, v->offset + offset, own, n) : 0;
+        if (got < 0) {
             pfree(own);
-            return false;
+            return -EFAULT;
         }
-        memset(own + n, 0, PAGE_SIZE - n);
+        memset(own + got, 0, PAGE_SIZE - (u32)got); /* the file may have become shorter since exec */
         page = own;
         if (v->write)
             flags |= PTE_W;
@@ -87,7 +88,7 @@ bool vm_fault(u32 address, bool write)
     }
     mm->pages++;
     pte_set(mm->pgdir, address, pte, __pa(page) | flags);
-    return true;
+    return 0;
 }
 
 /*
@@ -102,7 +103,7 @@ bool vm_range(u32 address, u32 length, bool write)
         return false;
     for (u32 page = address & PAGE_MASK; page < address + length; page += PAGE_SIZE) {
         pte_t *pte = pte_find(current->mm.pgdir, page, false);
-        if ((!pte || !(*pte & PTE_P) || (write && !(*pte & PTE_W))) && !vm_fault(page, write))
+        if ((!pte || !(*pte & PTE_P) || (write && !(*pte & PTE_W))) && vm_fault(page, write) < 0)
             return false;
     }
     return true;
@@ -139,7 +140,7 @@ int vm_copy(struct mm *to, struct mm *from)
             }
             if (!(*pte & PTE_P))
                 continue;
-            pte_t *copy = pte_find(to->pgdir, address, true);
+            pte_t *copy = pte_find(to->pgdir, address, !memory_is_short());
             if (!copy)
                 goto out_of_memory;
             *pte &= ~PTE_W;

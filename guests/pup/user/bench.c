@@ -203,8 +203,17 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "exec-only") == 0)
         return 0;
     only = argc > 1 ? argv[1] : NULL;
-    for (u32 i = 0; i < countof(tests); i++)
-        if (wanted(tests[i].name))
+    u32 run = 0;
+    for (u32 i = 0; i < countof(tests); i++) {
+        if (wanted(tests[i].name)) {
             tests[i].run();
-    return 0;
+            run++;
+        }
+    }
+    if (!run) {
+        complain("bench: nothing has '%s' in its name. There are:\n", only);
+        for (u32 i = 0; i < countof(tests); i++)
+            complain("    %s\n", tests[i].name);
+    }
+    return run ? 0 : 2;
 }

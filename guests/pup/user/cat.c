@@ -8,9 +8,9 @@ static int copy(int fd)
     static char data[4096];
     int n;
     while ((n = read(fd, data, sizeof(data))) > 0) {
-        int put = write(1, data, n);
-        if (put < 0)
-            return put;
+        for (int done = 0, put; done < n; done += put)
+            if ((put = write(1, data + done, n - done)) <= 0)
+                return put ? put : -ENOSPC;
     }
     return n;
 }
@@ -18,12 +18,13 @@ static int copy(int fd)
 int main(int argc, char **argv)
 {
     int error = argc > 1 ? 0 : copy(0);
-    for (int i = 1; i < argc && error == 0; i++) {
+    if (error < 0)
+        fail("cat", error);
+    for (int i = 1; i < argc; i++) {
         int fd = open(argv[i], O_RDONLY);
-        error = fd < 0 ? fd : copy(fd);
-        if (error < 0)
+        if ((error = fd < 0 ? fd : copy(fd)) < 0)
             fail(argv[i], error);
         close(fd);
     }
-    return error < 0;
+    return 0;
 }

@@ -35,6 +35,6 @@ int main(int argc, char **argv)
         printf("crash %s: still alive (%s)\n", argv[1], error_text(error));
         return 1;
     }
-    printf("crash: no kind '%s'; crash alone lists them\n", argv[1]);
+    complain("crash: no kind '%s'; crash alone lists them\n", argv[1]);
     return 2;
 }

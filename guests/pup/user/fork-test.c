@@ -25,6 +25,8 @@ int main(int argc, char **argv)
 {
     int n = argc > 1 ? number(argv[1], "fork-test") : 20;
     int started = 0, good = 0;
+    if (n < 1)
+        usage("fork-test [N], N processes");
     for (u32 page = 0; page < PAGES; page++)
         memory[page * 1024] = page;
     u64 start = now_ns();
@@ -33,7 +35,7 @@ int main(int argc, char **argv)
         if (pid == 0)
             exit(child((u32)started + 1));
         if (pid < 0) {
-            printf("fork-test: child %d: %s\n", started + 1, error_text(pid));
+            complain("fork-test: child %d: %s\n", started + 1, error_text(pid));
             break;
         }
     }

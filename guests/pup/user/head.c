@@ -13,11 +13,14 @@ int main(int argc, char **argv)
         else if ((fd = open(argv[i], O_RDONLY)) < 0)
             fail(argv[i], fd);
     }
+    n = 0;
     while (lines > 0 && (n = read(fd, data, sizeof(data))) > 0) {
         for (int i = 0; i < n && lines > 0; i++) {
             putchar(data[i]);
             lines -= data[i] == '\n';
         }
     }
+    if (n < 0)
+        fail("head", n);
     return 0;
 }

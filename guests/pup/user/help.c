@@ -6,7 +6,7 @@
 static const char *const lines[] = {
     "help                      this list",
     "ps  kill [-SIG] PID  free  uptime  dmesg  uname [-a]  date",
-    "ls [-l] [DIR]  cat [FILE]  write FILE [TEXT]  rm FILE  hexdump FILE [FROM [N]]",
+    "ls [-l] [NAME]  cat [FILE]  write [-a] FILE [TEXT]  rm FILE  hexdump FILE [FROM [N]]",
     "echo [-n] TEXT  wc [FILE]  grep WORD [FILE]  head [-N] [FILE]  sleep MS  random [N]",
     "time COMMAND              how long a command takes",
     "loop [SECONDS]            keeps the processor busy; ^C ends it",

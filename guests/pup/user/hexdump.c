@@ -24,7 +24,7 @@ int main(int argc, char **argv)
 {
     u32 from = argc > 2 ? (u32)number(argv[2], "hexdump") : 0;
     u32 left = argc > 3 ? (u32)number(argv[3], "hexdump") : argc > 1 && strncmp(argv[1], "/dev/", 5) == 0 ? 512 : ~0u;
-    int n, fd = argc > 1 ? open(argv[1], O_RDONLY) : 0;
+    int n = 0, fd = argc > 1 ? open(argv[1], O_RDONLY) : 0;
     if (fd < 0)
         fail(argv[1], fd);
     if (from && (n = lseek(fd, from, SEEK_SET)) < 0)
@@ -36,5 +36,7 @@ int main(int argc, char **argv)
         from += (u32)n;
         left -= (u32)n;
     }
+    if (n < 0)
+        fail(argc > 1 ? argv[1] : "hexdump", n);
     return 0;
 }

@@ -1,13 +1,20 @@
 /*
  * init.c - the first process. With an argument (the kernel's run= option) it has the shell execute that and switches
  * the machine off; otherwise it keeps a shell running. Orphans end up as its children, and it collects them.
+ *
+ * ^C goes to the shell's process group and never to ours: init must not end.
  */
 #include "libpup.h"
 
 static int run(char *const argv[])
 {
     struct wait_result result = {.status = 1};
-    int shell = spawn("/bin/sh", argv);
+    int shell = fork();
+    if (shell == 0) {
+        setpgid(0, 0);
+        ttyctl(TTY_FOREGROUND, getpid());
+        fail("/bin/sh", exec("/bin/sh", argv));
+    }
     if (shell < 0)
         fail("init: fork", shell);
     for (;;) {

@@ -23,14 +23,12 @@ int main(int argc, char **argv)
         signal = signal_number(argv[1] + 1);
         first = 2;
     }
-    if (first >= argc) {
-        printf("usage: kill [-SIGNAL] PID...\n");
-        return 2;
-    }
+    if (first >= argc)
+        usage("kill [-SIGNAL] PID..., where SIGNAL is INT, KILL, SEGV, TERM, USR1 or a number");
     for (int i = first; i < argc; i++) {
         int error = kill(number(argv[i], "kill"), signal);
         if (error < 0) {
-            printf("kill: %s: %s\n", argv[i], error_text(error));
+            complain("kill: %s: %s\n", argv[i], error_text(error));
             status = 1;
         }
     }

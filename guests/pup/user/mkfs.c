@@ -7,7 +7,7 @@ int main(void)
 {
     int error = sys(SYS_mkfs);
     if (error < 0)
-        fail("mkfs", error);
+        fail(error == -EBUSY ? "mkfs: a file" : "mkfs", error);
     printf("done\n");
     return 0;
 }

@@ -75,8 +75,11 @@ int main(int argc, char **argv)
     } else if (strcmp(what, "ping") == 0) {
         for (u32 i = 0; i < n; i++) {
             u64 start = now_ns();
+            bool answered = false;
             send('Q', (u8)i, NULL, "who is there?");
-            if (receive(&g) && g.kind == 'A') {
+            while (!answered && now_ns() - start < 1000000000) /* others may be talking too */
+                answered = receive(&g) && g.kind == 'A' && g.number == (u8)i;
+            if (answered) {
                 show("answer from", &g);
                 printf("round trip: %u us\n", (u32)((now_ns() - start) / 1000));
             } else {
@@ -84,8 +87,7 @@ int main(int argc, char **argv)
             }
         }
     } else {
-        printf("usage: net listen [N] | ping [N] | send TEXT\n");
-        return 2;
+        usage("net listen [N] | ping [N] | send TEXT");
     }
     return 0;
 }

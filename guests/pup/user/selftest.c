@@ -190,20 +190,30 @@ static void signals(void)
     kill(pid, SIGTERM);
     struct wait_result result;
     check(wait(pid, &result, 0) == pid && result.status == 128 + SIGTERM, "a busy process did not end");
-    if ((pid = fork()) == 0) {
-        on_signal(SIGUSR1, handler);
-        exit(sleep_ms(60000) == -EINTR && got == SIGUSR1 ? 7 : 1);
-    }
     got = 0;
-    sleep_ms(5);
-    kill(pid, SIGUSR1);
-    check(wait(pid, &result, 0) == pid && result.status == 7, "a signal did not interrupt sleep");
+    if ((pid = fork()) == 0) {
+        while (!got) /* on_signal was called by our parent: the child has the handler from the start */
+            ;
+        exit(sleep_ms(600000) == -EINTR ? 7 : 1);
+    }
+    int ended;
+    do { /* one signal ends the loop, one the sleep; nobody knows how far the child has come */
+        kill(pid, SIGUSR1);
+        sleep_ms(5);
+    } while ((ended = wait(pid, &result, WAIT_NOHANG)) == 0);
+    check(ended == pid && result.status == 7, "a signal did not interrupt sleep");
     check(kill(pid, SIGTERM) == -ESRCH, "a dead process took a signal");
 }
 
 static void null_pointer(void)
 {
     *(volatile int *)0 = 1;
+}
+
+static void ignored(void)
+{
+    on_signal(SIGSEGV, (void (*)(int))SIG_IGN);
+    null_pointer();
 }
 
 static void kernel_pointer(void)
@@ -249,6 +259,7 @@ static void port(void)
 static void faults(void)
 {
     check(status_of(null_pointer) == 128 + SIGSEGV, "a NULL pointer went through");
+    check(status_of(ignored) == 128 + SIGSEGV, "a fault was ignored");
     check(status_of(kernel_pointer) == 128 + SIGSEGV, "kernel memory is writable");
     check(status_of(switcher_pointer) == 128 + SIGSEGV, "the Switcher is readable");
     check(status_of(text_write) == 128 + SIGSEGV, "program text is writable");
@@ -331,9 +342,15 @@ static void files(void)
     fd = open(name, O_RDWR);
     check(lseek(fd, 0, SEEK_END) == 120000, "another size");
     check(unlink(name) == 0, "cannot remove the file");
+    int other = open("/selftest.2", O_RDWR | O_CREATE);
+    check(other >= 0 && write(other, "other", 5) == 5, "cannot write a second file");
     check(lseek(fd, 60000, SEEK_SET) == 60000 && read(fd, back, 1) == 1 && back[0] == 20,
           "an open file went with its name");
     close(fd);
+    check(lseek(other, 0, SEEK_SET) == 0 && read(other, back, 9) == 5 && memcmp(back, "other", 5) == 0,
+          "the new file took the place of an open one");
+    close(other);
+    unlink("/selftest.2");
     check(open(name, O_RDONLY) == -ENOENT, "the file is still there");
 }
 
@@ -365,8 +382,7 @@ static void time_passes(void)
     u64 start = now_ns();
     check(sleep_ms(30) == 0, "sleep failed");
     u64 slept = now_ns() - start;
-    check(slept >= 30000000, "woke too early");
-    check(slept < 2000000000, "woke much too late");
+    check(slept >= 30000000, "woke too early"); /* how late depends on what else the host has to do */
 }
 
 /* Two busy processes and one that wants to be finished: it must get its turns. */
@@ -385,6 +401,20 @@ static void preemption(void)
         check(wait(pids[i], &result, 0) == pids[i] && result.status == 128 + SIGKILL, "a busy process lives on");
         check(result.cpu_ns > 0, "a busy process never ran");
     }
+}
+
+static void touch_all(void)
+{
+    for (volatile u8 *page; (page = sbrk(PAGE)); )
+        *page = 1;
+}
+
+static void memory_ends(void)
+{
+    struct sysinfo s;
+    sys(SYS_sysinfo, &s);
+    if (s.total_pages <= 4096) /* it takes long to fill more */
+        check(status_of(touch_all) == 128 + SIGKILL, "memory without end");
 }
 
 static void memory_returns(void)
@@ -415,9 +445,10 @@ int main(int argc, char **argv)
         {"fpu over fork", fpu_fork}, {"tls", tls}, {"tls limit", tls_limit}, {"signals", signals}, {"faults", faults},
         {"bad arguments", bad_arguments}, {"heap", heap}, {"stack", stack}, {"files", files},
         {"exec from disk", exec_from_disk}, {"time", time_passes}, {"preemption", preemption},
-        {"memory comes back", memory_returns},
+        {"memory ends", memory_ends}, {"memory comes back", memory_returns},
     };
     int good = 0, bad = 0;
+    printf("(for \"faults\" and \"memory ends\" programs misbehave, and the kernel says so)\n");
     for (u32 i = 0; i < countof(tests); i++) {
         if (argc > 1 && !strstr(tests[i].name, argv[1]))
             continue;

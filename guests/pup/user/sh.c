@@ -3,8 +3,9 @@
  *
  *      command [< file] [> file] [>> file] | command ...  ;  ...  &
  *
- * Words are separated by blanks; quotes keep them together; # begins a comment; $? is the last status. Each
- * pipeline is a process group, and the one in the foreground is who ^C goes to.
+ * Words are separated by blanks; quotes keep them together; # begins a comment; $? is the last status. At a terminal
+ * each pipeline is a process group, and the one in the foreground is who ^C goes to. A shell that runs a script leaves
+ * its programs in its own group, so that ^C ends all of it.
  */
 #include "lineedit.h"
 
@@ -16,6 +17,7 @@ static char words[1024]; /* the words of the current pipeline, each with its NUL
 static u32 words_used;
 static int last_status;
 static bool interactive;
+static volatile bool interrupted; /* a ^C came to the shell, or ended a program */
 
 struct command {
     char *argv[WORDS];
@@ -26,7 +28,7 @@ struct command {
 
 static void error(const char *text)
 {
-    printf("sh: %s\n", text);
+    complain("sh: %s\n", text);
     last_status = 2;
 }
 
@@ -49,6 +51,19 @@ static void put(char c)
         words[words_used++] = c;
 }
 
+/* Puts the last status where $? stands; false if it does not stand here. */
+static bool status(void)
+{
+    char digits[12];
+    if (at[0] != '$' || at[1] != '?')
+        return false;
+    snprintf(digits, sizeof(digits), "%d", last_status);
+    for (char *d = digits; *d; d++)
+        put(*d);
+    at += 2;
+    return true;
+}
+
 /* The next word, unquoted; NULL if there is none. */
 static char *word(void)
 {
@@ -60,16 +75,11 @@ static char *word(void)
         if (*at == '\'' || *at == '"') {
             char quote = *at++;
             while (*at && *at != quote)
-                put(*at++);
+                if (quote == '\'' || !status())
+                    put(*at++);
             if (*at)
                 at++;
-        } else if (at[0] == '$' && at[1] == '?') {
-            char digits[12];
-            snprintf(digits, sizeof(digits), "%d", last_status);
-            for (char *d = digits; *d; d++)
-                put(*d);
-            at += 2;
-        } else {
+        } else if (!status()) {
             if (*at == '\\' && at[1])
                 at++;
             put(*at++);
@@ -140,9 +150,16 @@ static void noreturn execute(struct command *c)
     }
     if (result == -ENOENT)
         result = exec(path, c->argv);
-    dup2(2, 1); /* the message belongs on the terminal, not into a pipe */
-    printf("%s: %s\n", c->argv[0], result == -ENOENT ? "command not found" : error_text(result));
+    complain("%s: %s\n", c->argv[0], result == -ENOENT ? "command not found" : error_text(result));
     exit(127);
+}
+
+/* Tells which programs in the background have ended; `flags` may say not to wait for them. */
+static void report_background(int flags)
+{
+    struct wait_result result;
+    for (int pid; !interrupted && (pid = wait(-1, &result, flags)) > 0;)
+        printf("[%d] done, status %d\n", pid, result.status);
 }
 
 /* Those that must run in the shell itself. */
@@ -151,8 +168,7 @@ static bool builtin(struct command *c)
     if (strcmp(c->argv[0], "exit") == 0)
         exit(c->argc > 1 ? number(c->argv[1], "exit") : last_status);
     if (strcmp(c->argv[0], "wait") == 0) {
-        while (wait(-1, NULL, 0) > 0)
-            ;
+        report_background(0);
         return true;
     }
     if (strcmp(c->argv[0], "history") == 0) {
@@ -166,6 +182,7 @@ static bool builtin(struct command *c)
 static void finish(int pid, int status)
 {
     last_status = status;
+    interrupted |= status == 128 + SIGINT;
     if (status > 128 && status != 128 + SIGINT && status != 128 + SIGPIPE)
         printf("[%d] %s\n", pid, signal_name(status - 128));
 }
@@ -177,16 +194,22 @@ static void run_pipeline(struct command *commands, u32 n, bool background)
     if (n == 1 && !background && builtin(&commands[0]))
         return;
     for (; started < n; started++) {
-        int ends[2] = {-1, -1};
-        if (started + 1 < n && pipe(ends) < 0) {
-            error("no pipe");
+        int ends[2] = {-1, -1}, result;
+        if (started + 1 < n && (result = pipe(ends)) < 0) {
+            complain("sh: no pipe: %s\n", error_text(result));
+            last_status = 1;
             break;
         }
         int pid = fork();
         if (pid == 0) {
-            setpgid(0, group);
-            if (!group && !background && interactive)
-                ttyctl(TTY_FOREGROUND, getpid());
+            on_signal(SIGINT, NULL); /* from now on it ends us; one that came before was meant to */
+            if (interrupted)
+                exit(128 + SIGINT);
+            if (interactive) {
+                setpgid(0, group);
+                if (!group && !background)
+                    ttyctl(TTY_FOREGROUND, getpid());
+            }
             if (input >= 0)
                 dup2(input, 0);
             if (ends[1] >= 0)
@@ -201,12 +224,14 @@ static void run_pipeline(struct command *commands, u32 n, bool background)
             close(ends[1]);
         input = ends[0];
         if (pid < 0) {
-            error("cannot fork");
+            complain("sh: cannot start %s: %s\n", commands[started].argv[0], error_text(pid));
+            last_status = 1;
             break;
         }
         if (!group)
             group = pid;
-        setpgid(pid, group); /* the child does the same: whoever comes first */
+        if (interactive)
+            setpgid(pid, group); /* the child does the same: whoever comes first */
         pids[started] = pid;
     }
     if (input >= 0)
@@ -216,12 +241,18 @@ static void run_pipeline(struct command *commands, u32 n, bool background)
             printf("[%d]\n", pids[started - 1]);
         return;
     }
-    if (interactive && group)
+    if (interactive && group) {
         ttyctl(TTY_FOREGROUND, group);
+        if (interrupted) /* it came while we were busy starting what it was meant for */
+            kill(-group, SIGINT);
+    }
     for (u32 i = 0; i < started; i++) {
         struct wait_result result;
-        if (wait(pids[i], &result, 0) == pids[i])
-            finish(pids[i], result.status);
+        int pid;
+        while ((pid = wait(pids[i], &result, 0)) == -EINTR)
+            ;
+        if (pid == pids[i])
+            finish(pid, result.status);
     }
     if (interactive)
         ttyctl(TTY_FOREGROUND, getpid());
@@ -252,20 +283,16 @@ static void run_line(char *line)
             }
         } while (*at == '|');
         run_pipeline(commands, n, *at == '&');
+        if (interrupted)
+            return; /* ^C ends the whole line */
         if (*at == ';' || *at == '&')
             at++;
     }
 }
 
-static void report_background(void)
+static void on_interrupt(int signal unused)
 {
-    struct wait_result result;
-    for (int pid; (pid = wait(-1, &result, WAIT_NOHANG)) > 0;)
-        printf("[%d] done, status %d\n", pid, result.status);
-}
-
-static void interrupted(int signal unused)
-{
+    interrupted = true;
 }
 
 int main(int argc, char **argv)
@@ -283,10 +310,11 @@ int main(int argc, char **argv)
         return last_status;
     }
     setpgid(0, 0);
-    on_signal(SIGINT, interrupted); /* only to end `wait`; programs we start get the default back */
+    on_signal(SIGINT, on_interrupt);
     ttyctl(TTY_FOREGROUND, getpid());
     for (;;) {
-        report_background();
+        interrupted = false;
+        report_background(WAIT_NOHANG);
         if (edit_line("pup$ ", line) < 0)
             return last_status;
         run_line(line);

@@ -1,9 +1,12 @@
 /*
- * sleep.c - does nothing for so many milliseconds.
+ * sleep.c - does nothing for so many milliseconds: sleep MILLISECONDS.
  */
 #include "libpup.h"
 
 int main(int argc, char **argv)
 {
-    return argc > 1 && sleep_ms((u32)number(argv[1], "sleep")) < 0;
+    int n = argc > 1 ? number(argv[1], "sleep") : -1;
+    if (n < 0)
+        usage("sleep MILLISECONDS");
+    return sleep_ms((u32)n) < 0;
 }

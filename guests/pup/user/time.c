@@ -5,16 +5,14 @@
 
 static void show(const char *what, u64 ns)
 {
-    u32 us = (u32)(ns / 1000);
-    printf("%s %u.%06u s\n", what, us / 1000000, us % 1000000);
+    u64 us = ns / 1000;
+    printf("%s %u.%06u s\n", what, (u32)(us / 1000000), (u32)(us % 1000000));
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
-        printf("usage: time COMMAND...\n");
-        return 2;
-    }
+    if (argc < 2)
+        usage("time COMMAND...");
     char path[64];
     snprintf(path, sizeof(path), "%s%s", strchr(argv[1], '/') ? "" : "/bin/", argv[1]);
     u64 start = now_ns();

@@ -1,5 +1,5 @@
 /*
- * wc.c - counts lines, words and bytes of a file or of its input.
+ * wc.c - counts lines, words and bytes: wc [FILE].
  */
 #include "libpup.h"
 
@@ -20,6 +20,8 @@ int main(int argc, char **argv)
             in_word = !blank;
         }
     }
+    if (n < 0)
+        fail("wc", n);
     printf("%7u %7u %7u\n", lines, words, bytes);
     return 0;
 }

@@ -1,6 +1,6 @@
 /*
- * write.c - writes a file: write FILE TEXT... puts the text into it; without text it takes lines from
- * the terminal until ^D.
+ * write.c - writes a file: write [-a] FILE [TEXT...] puts the text into it, or with -a at its end; without text it
+ * takes lines from the terminal until ^D.
  */
 #include "libpup.h"
 
@@ -13,11 +13,12 @@ static void put(int fd, const char *name, const char *text, u32 n)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
-        printf("usage: write FILE [TEXT...]\n");
-        return 2;
-    }
-    int fd = open(argv[1], O_WRONLY | O_CREATE | O_TRUNC);
+    bool append = argc > 1 && strcmp(argv[1], "-a") == 0;
+    if (append)
+        argc--, argv++;
+    if (argc < 2)
+        usage("write [-a] FILE [TEXT...]");
+    int fd = open(argv[1], O_WRONLY | O_CREATE | (append ? O_APPEND : O_TRUNC));
     if (fd < 0)
         fail(argv[1], fd);
     for (int i = 2; i < argc; i++) {

@@ -41,6 +41,7 @@ int spawn(const char *path, char *const argv[]);
 
 /* stdio.c */
 int printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void puts(const char *text);
 void putchar(char c);
 void flush(void);
@@ -53,6 +54,7 @@ void free(void *p);
 /* util.c */
 const char *error_text(int error);
 void noreturn fail(const char *what, int error);
+void noreturn usage(const char *text);
 int number(const char *text, const char *what);
 const char *signal_name(int signal);
 

@@ -1,5 +1,5 @@
 /*
- * stdio.c - buffered output on descriptor 1, and reading lines.
+ * stdio.c - buffered output on descriptor 1, complaints on descriptor 2, and reading lines.
  */
 #include "libpup.h"
 
@@ -40,6 +40,18 @@ int printf(const char *format, ...)
     va_end(args);
     puts(text);
     return n;
+}
+
+/* For what went wrong: to the terminal, even when the output goes into a pipe or a file. */
+void complain(const char *format, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    flush();
+    write(2, text, strlen(text));
 }
 
 /* Reads up to and without the newline. Returns the length, -1 at the end of input; a long line comes in parts. */

@@ -81,7 +81,7 @@ int spawn(const char *path, char *const argv[])
     int pid = fork();
     if (pid == 0) {
         int error = exec(path, argv);
-        printf("%s: %s\n", path, error_text(error));
+        complain("%s: %s\n", path, error_text(error));
         exit(127);
     }
     return pid;

@@ -12,8 +12,10 @@ const char *error_text(int error)
         {EPERM, "not permitted"},   {ENOENT, "no such file"},       {ESRCH, "no such process"},
         {EINTR, "interrupted"},     {EIO, "input/output error"},    {E2BIG, "too long"},
         {ENOEXEC, "not a program"}, {EBADF, "bad descriptor"},      {ECHILD, "no children"},
-        {EAGAIN, "try again"},      {ENOMEM, "out of memory"},      {EFAULT, "bad address"},
+        {EAGAIN, "too many processes"}, {ENOMEM, "out of memory"},  {EFAULT, "bad address"},
+        {EBUSY, "in use"},          {ENOTDIR, "no such directory"}, {EISDIR, "is a directory"},
         {ENODEV, "no such device"}, {EINVAL, "invalid argument"},   {EMFILE, "too many open files"},
+        {ENAMETOOLONG, "the name is too long"},
         {EFBIG, "file too large"},  {ENOSPC, "no space left"},      {EROFS, "read-only"},
         {EPIPE, "broken pipe"},     {ENOSYS, "no such system call"},
     };
@@ -25,8 +27,14 @@ const char *error_text(int error)
 
 void noreturn fail(const char *what, int error)
 {
-    printf("%s: %s\n", what, error_text(error));
+    complain("%s: %s\n", what, error_text(error));
     exit(1);
+}
+
+void noreturn usage(const char *text)
+{
+    complain("usage: %s\n", text);
+    exit(2);
 }
 
 /* A number, or the end of the program. */
@@ -34,8 +42,8 @@ int number(const char *text, const char *what)
 {
     char *end;
     long n = strtol(text, &end, 0);
-    if (*text == 0 || *end) {
-        printf("%s: '%s' is not a number\n", what, text);
+    if (*text == 0 || *end || strlen(text) > 10) {
+        complain("%s: '%s' is not a number%s\n", what, text, *text && !*end ? " that I can count to" : "");
         exit(2);
     }
     return (int)n;
