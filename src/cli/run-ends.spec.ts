@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { existsSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import type { RunStatistics } from './run-statistics.ts'
-import { begin, beginGroup, kennel, KENNEL, path, statistics, useKennel } from './testing.ts'
+import { begin, beginGroup, kennel, KENNEL, node, path, statistics, useKennel } from './testing.ts'
 
 useKennel()
 
@@ -154,7 +154,7 @@ describe('how a run ends', () => {
   })
 
   it.skipIf(!existsSync('/dev/full')).each(['run', 'help'])('1 when standard output takes no more: %s', (command) => {
-    const { status, stderr } = spawnSync(process.execPath, [KENNEL, command], {
+    const { status, stderr } = spawnSync(node, [KENNEL, command], {
       input: '',
       stdio: ['pipe', openSync('/dev/full', 'w'), 'pipe'],
       encoding: 'utf8',

@@ -1,9 +1,10 @@
 /** Standard input: what the class does, and `kennel run` on a real terminal. */
 import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { PassThrough } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { Terminal } from './terminal.ts'
-import { KENNEL, NEVER, useKennel } from './testing.ts'
+import { KENNEL, NEVER, node, useKennel } from './testing.ts'
 
 useKennel()
 
@@ -102,6 +103,11 @@ elif how == 'interrupt':
 elif how == 'crash':
     type(b'crash hypercall\\n')
     until(b'kennel: pup was killed: Bad hypercall 99')
+elif how == 'sudden':
+    # The command itself, below bin/kennel.
+    children = [entry for entry in os.listdir('/proc') if entry.isdigit() and os.path.exists('/proc/' + entry + '/stat')]
+    parents = {int(entry): int(open('/proc/' + entry + '/stat').read().rsplit(')', 1)[1].split()[1]) for entry in children}
+    [os.kill(child, signal.SIGKILL) for child, parent in parents.items() if parent == pid]
 else:
     os.kill(pid, getattr(signal, how))
 _, status = os.waitpid(pid, 0)
@@ -109,7 +115,7 @@ print('status', os.waitstatus_to_exitcode(status), 'modes', 'same' if termios.tc
 `
   const python = spawnSync('python3', ['-c', 'import pty']).status === 0
   const onTerminal = (how: string): string => {
-    const args = ['-c', script, process.execPath, KENNEL, how]
+    const args = ['-c', script, node, KENNEL, how]
     const { stdout, stderr } = spawnSync('python3', args, { encoding: 'utf8', timeout: NEVER })
     return stdout + stderr
   }
@@ -125,4 +131,11 @@ print('status', os.waitstatus_to_exitcode(status), 'modes', 'same' if termios.tc
   ])('is raw (%s): %s, and puts the terminal back', (how, _, status) => {
     expect(onTerminal(how)).toBe(`status ${status} modes same\n`)
   })
+
+  it.skipIf(!python || !existsSync('/proc/self/stat'))(
+    'puts the terminal back even when the command is killed outright',
+    () => {
+      expect(onTerminal('sudden')).toBe('status 137 modes same\n')
+    },
+  )
 })
