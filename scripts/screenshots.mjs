@@ -1,10 +1,10 @@
 /**
- * Pictures of every view, light and dark, wide and narrow, empty, busy and failed: for looking at, and three of them for the README.
+ * Pictures of every view, light and dark, from wide to a phone's width, empty, busy and failed: for looking at, and three for the README.
  *
  *   npm run screenshots        into test-results/screenshots; --readme renews docs/images too
  */
 import { spawn } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium } from '@playwright/test'
@@ -12,8 +12,15 @@ import { ensureBrowser } from './browser.mjs'
 
 const root = join(import.meta.dirname, '..')
 const out = join(root, 'test-results', 'screenshots')
-const README = { 'inspector-dark-wide': 'inspector', 'guests-busy-light-wide': 'guests', 'split-dark-wide': 'consoles' }
-const SIZES = { wide: { width: 1440, height: 900 }, narrow: { width: 760, height: 900 } }
+/** Small enough that the README's pictures are read without opening them. */
+const README = { inspector: 'dark', guests: 'light', consoles: 'dark' }
+const README_SIZE = { width: 1200, height: 750 }
+const SIZES = {
+  wide: { width: 1440, height: 900 },
+  middle: { width: 1024, height: 700 },
+  narrow: { width: 700, height: 900 },
+  phone: { width: 420, height: 800 },
+}
 
 const home = mkdtempSync(join(tmpdir(), 'kennel-screenshots-'))
 const server = spawn(process.execPath, [join(root, 'bin', 'kennel'), 'serve', '--port', '0'], {
@@ -47,6 +54,16 @@ async function shoot(name) {
   await page.setViewportSize(SIZES.wide)
   console.log(name)
 }
+/** The view as the README shows it. */
+async function shootForReadme(name) {
+  if (!process.argv.includes('--readme')) return
+  mkdirSync(join(root, 'docs', 'images'), { recursive: true })
+  await page.emulateMedia({ colorScheme: README[name] })
+  await page.setViewportSize(README_SIZE)
+  await page.waitForTimeout(1500)
+  await page.screenshot({ path: join(root, 'docs', 'images', `${name}.png`) })
+  await page.setViewportSize(SIZES.wide)
+}
 const go = (place) => page.getByTestId(`nav-${place}`).click()
 const row = (name) => page.getByTestId(`guest-${name}`)
 const open = async (name) => {
@@ -68,7 +85,13 @@ try {
   await prompt()
   await type('help')
   await page.waitForTimeout(500)
+  await page.getByTestId('activity').click()
+  await page.waitForTimeout(1000)
   await shoot('console')
+  await page.getByTestId('console-find').click()
+  await page.getByTestId('console-search').fill('pup')
+  await shoot('console-search')
+  await page.keyboard.press('Escape')
   await go('Guests')
   for (let n = 0; n < 3; n++) {
     await row('pup').getByTestId('more').click()
@@ -93,13 +116,20 @@ try {
   await go('Guests')
   await page.waitForTimeout(4000)
   await shoot('guests-busy')
+  await shootForReadme('guests')
   for (const name of ['pup', 'pup 2', 'pup 3']) await page.getByLabel(`Select ${name}`, { exact: true }).check()
+  await shoot('guests-selected')
   await page.getByTestId('open-split').click()
   await page.waitForTimeout(1000)
   await shoot('split')
+  await shootForReadme('consoles')
   await go('CPU inspector')
   await page.waitForTimeout(3000)
   await shoot('inspector')
+  await shootForReadme('inspector')
+  await page.getByTestId('explain').click()
+  await shoot('inspector-explained')
+  await page.getByTestId('explain').click()
   await page.getByTestId('debug-pause').click()
   await page.waitForTimeout(500)
   await shoot('inspector-paused')
@@ -114,16 +144,26 @@ try {
   await go('Guests')
   await page.getByTestId('new-guest').click()
   await shoot('wizard')
+  await page.getByTestId('kind-kernel').check()
+  await page.getByTestId('wizard-save').click()
+  await shoot('wizard-refused')
+  await page.keyboard.press('Escape')
+  await row('pup 4').getByTestId('more').click()
+  await page.getByTestId('delete').click()
+  await page.getByTestId('notice').first().waitFor()
+  await shoot('guests-undo')
+  await page.getByTestId('trash').click()
+  await shoot('trash')
+  await page.keyboard.press('Escape')
+  await page.getByTestId('notices-open').click()
+  await shoot('notices')
   await page.keyboard.press('Escape')
   await page.keyboard.press('Control+k')
   await shoot('palette')
   await page.keyboard.press('Escape')
-  if (process.argv.includes('--readme')) {
-    mkdirSync(join(root, 'docs', 'images'), { recursive: true })
-    for (const [from, to] of Object.entries(README)) {
-      copyFileSync(join(out, `${from}.png`), join(root, 'docs', 'images', `${to}.png`))
-    }
-  }
+  await page.keyboard.press('Control+/')
+  await shoot('shortcuts')
+  await page.keyboard.press('Escape')
 } finally {
   await browser.close()
   server.kill('SIGTERM')
