@@ -53,3 +53,10 @@ it('is built anew only when other series are drawn; new values are given to the 
   await nextTick()
   expect(drawn.built).toBe(2)
 })
+
+it('says nothing in its legend while there is nothing to draw, as after the engine was started again', async () => {
+  const chart = mount(RateChart, { props: props([1]), global: { plugins: [createPinia(), i18n] } })
+  const told = drawn.legend.length
+  await chart.setProps(props([]))
+  expect(drawn.legend).toHaveLength(told)
+})
