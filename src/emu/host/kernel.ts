@@ -47,8 +47,6 @@ export const RESCHEDULE_VECTOR = 0xfd
 /** Steps of programs in one gate. */
 const MAX_STEPS = 64
 const FIRST_EXTERNAL_VECTOR = 32
-/** Nanoseconds: long enough for a few instructions, short enough for nobody to notice. */
-const SOON = 20_000
 
 /** The Host kernel found itself broken. */
 export class HostPanic extends Error {
@@ -150,10 +148,12 @@ export class HostKernel {
     this.timers.cancel(argument)
   }
 
-  /** Interrupts the CPU whose gate is running soon after it has gone on. */
-  lookAgainSoon(): void {
+  /** Interrupts the CPU whose gate is running when `after` ns have passed, unless that is to happen earlier anyway. */
+  lookAgain(after: number): void {
     if (this.executing < 0) return
-    this.scheduler.percpu[this.executing].look_again = this.ktime() + SOON
+    const percpu = this.scheduler.percpu[this.executing]
+    const at = this.ktime() + after
+    if (percpu.look_again === 0 || at < percpu.look_again) percpu.look_again = at
     this.programApic(this.executing)
   }
 

@@ -57,8 +57,8 @@ export interface LguestHost {
   /** Calls timerExpired(hv, lguest) at `deadline` (ktime). Replaces the Guest's earlier timer. False when memory is out: no timer. */
   setTimer(lguest: number, deadline: number): boolean
   cancelTimer(lguest: number): void
-  /** The running task leaves its Guest again soon after it has entered it, even when nothing else is due. */
-  lookAgainSoon(): void
+  /** The running task leaves its Guest again `after` ns at the latest, even when nothing else is due. */
+  lookAgain(after: number): void
 
   // --- tasks -----------------------------------------------------------------------------------------------------------
   /** Makes a sleeping task runnable; a task running its Guest on another CPU is made to leave it. */

@@ -49,6 +49,10 @@ import {
 import { pinStackPages } from './page-tables.ts'
 import { countInterrupt, countReflectedFault } from './stats.ts'
 
+/** Nanoseconds: long enough for a few instructions, short enough for nobody to notice. */
+const SOON = 20_000
+/** Nanoseconds: the tick of a Host of 1000 Hz. */
+const TICK = 1_000_000
 const GATE_PRESENT = 0x8000
 const GATE_TYPE_SHIFT = 8
 const GATE_INTERRUPT = 0xe
@@ -154,7 +158,7 @@ export function maybeDoInterrupt(lg: Guest): void {
   // the window it would never wake.)
   if (s.halted === 0 && regs.eip >= s.noirq_start && regs.eip < s.noirq_end) {
     // It may not leave by itself for a long time: this Host has no periodic tick that would bring it back.
-    lg.hv.host.lookAgainSoon()
+    lg.hv.host.lookAgain(SOON)
     return
   }
 
@@ -164,12 +168,13 @@ export function maybeDoInterrupt(lg: Guest): void {
     if (!tryWrite32(lg, irqEnabled, FLAG_IF)) killGuest(lg, 'Re-enabling interrupts')
     s.halted = 0
   } else if ((lgread32(lg, irqEnabled) & FLAG_IF) === 0) {
-    setIrqPending(lg, FLAG_IF)
+    askToSendInterrupts(lg)
     return
   }
 
   const gate = lg.idtEntry(FIRST_EXTERNAL_VECTOR + irq)
-  if (gatePresent(gate)) {
+  const delivered = gatePresent(gate)
+  if (delivered) {
     s.irqs_pending &= ~(1 << irq)
     setGuestInterrupt(lg, gate, false)
     countInterrupt(lg)
@@ -177,6 +182,16 @@ export function maybeDoInterrupt(lg: Guest): void {
   if (lg.dead) return
   writeTimestamp(lg)
   if (interruptsPending(lg) === 0) setIrqPending(lg, 0)
+  else if (delivered) askToSendInterrupts(lg)
+}
+
+/**
+ * Something is pending that the Guest cannot take now. When it enables interrupts it asks for it; but a return from an interrupt does not
+ * ask, and a Guest that only computes then never comes here: a Host with a periodic tick would bring it back, so ours does it on demand.
+ */
+function askToSendInterrupts(lg: Guest): void {
+  setIrqPending(lg, FLAG_IF)
+  lg.hv.host.lookAgain(TICK)
 }
 
 /** Raises virtual interrupt `irq`, 0-31: the Guest's launcher wakes, or is brought out of the Guest it is running. */

@@ -79,8 +79,8 @@ export class KernelLguestHost implements LguestHost {
   cancelTimer(lguest: number): void {
     this.kernel.cancelTimer(lguest)
   }
-  lookAgainSoon(): void {
-    this.kernel.lookAgainSoon()
+  lookAgain(after: number): void {
+    this.kernel.lookAgain(after)
   }
 
   wakeUp(task: number): void {

@@ -56,8 +56,8 @@ export class FakeHost implements LguestHost {
   timersFull = false
   readonly signalled: number[]
   woken: number[]
-  /** Calls of lookAgainSoon. */
-  looksAgain = 0
+  /** What lookAgain was asked for, ns. */
+  looksAgain: number[] = []
   now: number
   resched: boolean
   signal: boolean
@@ -227,8 +227,8 @@ export class FakeHost implements LguestHost {
     this.timers.delete(lguest)
   }
 
-  lookAgainSoon(): void {
-    this.looksAgain++
+  lookAgain(after: number): void {
+    this.looksAgain.push(after)
   }
 
   wakeUp(task: number): void {
