@@ -141,13 +141,13 @@ describe('what the last switch copied', () => {
   })
 
   it('is everything when another guest ran in between', async () => {
-    const { console } = await start()
+    const { console, address } = await start()
     const other = await test.pup('two')
     other.console.type('uname\n')
     await other.console.until('$ ')
     await test.quiet()
     const { id } = await test.front.request('debug.addBreakpoint', {
-      spec: { kind: 'address', address: 0xc0102340, scope: {} },
+      spec: { kind: 'address', address: address('trap'), scope: {} },
     })
     console.type('uname\n')
     await test.stopped()
