@@ -8,7 +8,7 @@ export default defineConfig({
   resolve: { alias: { '@shared': resolve('src/shared') } },
   test: {
     include: ['src/**/*.spec.ts', 'guests/**/*.spec.ts', 'scripts/**/*.spec.ts'],
-    testTimeout: 120_000,
+    testTimeout: 400_000,
     maxWorkers: 2,
   },
 })

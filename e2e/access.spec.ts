@@ -53,7 +53,7 @@ test('the theme follows the system, or the choice', async ({ kennel }) => {
 
 for (const theme of ['light', 'dark'] as const) {
   test(`axe finds nothing in any view, ${theme}`, async ({ kennel }) => {
-    test.setTimeout(120_000)
+    test.setTimeout(400_000)
     const { page } = kennel
     await page.emulateMedia({ colorScheme: theme })
     const check = async (view: string): Promise<void> => {

@@ -4,8 +4,8 @@ import { defineConfig } from '@playwright/test'
 export default defineConfig<{ kind: 'web' | 'desktop' }>({
   testDir: '.',
   outputDir: '../test-results/e2e',
-  timeout: 60_000,
-  expect: { timeout: 15_000 },
+  timeout: 180_000,
+  expect: { timeout: 30_000 },
   // Each journey has an engine of its own, which wants a processor.
   workers: 1,
   fullyParallel: false,
