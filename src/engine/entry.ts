@@ -24,7 +24,7 @@ interface ParentPort {
   on(event: 'message', listener: (event: { data: unknown; ports: PortLike[] }) => void): unknown
 }
 
-const parentPort = (process as unknown as { parentPort?: ParentPort }).parentPort
+const { parentPort } = process as { parentPort?: ParentPort }
 const EXIT_FAILED = 1
 /** Another engine has this home folder. */
 const EXIT_ALREADY_RUNNING = 3

@@ -10,18 +10,18 @@ import { Windows } from './windows.ts'
 describe('a command line', () => {
   it.each([
     ['a guest, by its whole path', ['kennel', '/home/me/rex.kennel'], ['/home/me/rex.kennel']],
-    ['one beside where it was called', ['kennel', 'rex.kennel'], ['/work/rex.kennel']],
-    ['one above it', ['kennel', '../Rex 2.KENNEL'], ['/Rex 2.KENNEL']],
+    ['one beside where it was called', ['kennel', 'rex.kennel'], ['/home/me/guests/rex.kennel']],
+    ['one above it', ['kennel', '../Rex 2.KENNEL'], ['/home/me/Rex 2.KENNEL']],
     [
       'several, among switches',
       ['kennel', '--no-sandbox', 'a.kennel', '--x=b.kennel', 'c.kennel'],
-      ['/work/a.kennel', '/work/c.kennel'],
+      ['/home/me/guests/a.kennel', '/home/me/guests/c.kennel'],
     ],
     ['something else', ['kennel', '.', '/etc/passwd', 'https://example.org/', ''], []],
     ['a program of that name', ['/opt/x.kennel'], []],
     ['no path', ['kennel', 'a\0.kennel', `${'x'.repeat(5000)}.kennel`], []],
   ])('names %s', (_what, argv, files) => {
-    expect(filesIn(argv, '/work')).toEqual(files)
+    expect(filesIn(argv, '/home/me/guests')).toEqual(files)
   })
 })
 

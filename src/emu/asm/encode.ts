@@ -148,7 +148,7 @@ function matchPattern(pattern: string, operand: Operand, size: OperandSize, cont
 const SIZED_PATTERN = /^(r|m|rm|imm|simm)(8|16|32|64|80|v)(\??)$/
 
 function matchSized(pattern: string, operand: Operand, size: OperandSize, context: EncodeContext): boolean {
-  const [, kind, width, optional] = SIZED_PATTERN.exec(pattern) as unknown as [string, string, string, string]
+  const [, kind, width, optional] = SIZED_PATTERN.exec(pattern) ?? []
   const bits = width === 'v' ? size : Number(width)
   if (kind === 'simm') return isSignedByte(operand, size, context)
   if (kind === 'imm') return operand.kind === 'immediate' && operand.reach === undefined
