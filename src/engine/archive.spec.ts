@@ -2,9 +2,11 @@
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import { unzipSync, zipSync } from 'fflate'
 import * as v from 'valibot'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { ZipFile } from 'yazl'
 import { GuestConfigSchema } from '../shared/guest.ts'
 import { GuestArchive, packGuest } from './archive.ts'
 
@@ -140,12 +142,93 @@ describe('guest archive', () => {
     await expect(GuestArchive.open(file)).rejects.toThrow('is damaged')
   })
 
-  it('refuses more than 4 GiB, promised or real', async () => {
-    const two = zipSync({ 'guest.json': manifest(), one: text('wuff'), two: text('wuff') })
-    await forge(two, 'two', 24, 0xffffffff)
+  /** An archive in the form for more than 4 GiB, by another program's hand: manifest and one file. */
+  async function zip64(): Promise<Buffer> {
+    const zip = new ZipFile()
+    for (const [name, bytes] of [
+      ['guest.json', manifest()],
+      ['one', text('wuff')],
+    ] as const) {
+      zip.addBuffer(Buffer.from(bytes), name, { forceZip64Format: true })
+    }
+    zip.end({ forceZip64Format: true, comment: '' })
+    return buffer(zip.outputStream)
+  }
+
+  it('is read in the form for more than 4 GiB', async () => {
+    await writeFile(file, await zip64())
+    expect(String(await extracted('one'))).toBe('wuff')
+  })
+
+  it('refuses more than 64 GiB, promised or real', async () => {
+    await writeFile(join(folder, 'disk'), '')
+    await truncate(join(folder, 'disk'), 2 ** 36 + 1)
+    const guest = { config, files: [{ name: 'disk.img', path: join(folder, 'disk') }] }
+    await expect(packGuest(file, guest)).rejects.toThrow('more than 64 GiB')
+    expect(await readdir(folder)).toEqual(['disk'])
+    const bytes = await zip64()
+    // The record's last field, before the end records: size, packed size, place.
+    bytes.writeBigUInt64LE(2n ** 36n, bytes.lastIndexOf('PK\x06\x06') - 24)
+    await writeFile(file, bytes)
     await expect(GuestArchive.open(file)).rejects.toThrow('too large')
-    await forge(two, 'two', 24, 0xfffffff0)
-    await expect(GuestArchive.open(file)).rejects.toThrow('too large')
+  })
+
+  it.each([
+    ['an end record', 'PK\x06\x07', 8],
+    ['a directory', 'PK\x06\x06', 48],
+    ['an entry', 'PK\x06\x06', -8],
+  ])('refuses %s at a place no file has', async (_what, signature, at) => {
+    const whole = await zip64()
+    for (const place of [2n ** 64n - 1n, 2n ** 53n, 2n ** 40n]) {
+      const bytes = Buffer.from(whole)
+      bytes.writeBigUInt64LE(place, bytes.lastIndexOf(signature) + at)
+      await writeFile(file, bytes)
+      await expect(GuestArchive.open(file)).rejects.toThrow('is not a Kennel guest')
+    }
+  })
+
+  it.each([
+    ['encrypted', 8, 0x01, 'is encrypted'],
+    ['encrypted strongly', 8, 0x41, 'is encrypted'],
+    ['packed by LZMA', 10, 14, '“one” is packed in a way Kennel does not know'],
+  ])('refuses what is %s', async (_what, at, value, sentence) => {
+    const bytes = Buffer.from(zipSync({ 'guest.json': manifest(), one: text('wuff') }))
+    const record = bytes.lastIndexOf('one') - 46
+    bytes.writeUInt16LE(value, record + at)
+    await writeFile(file, bytes)
+    await expect(GuestArchive.open(file)).rejects.toThrow(sentence)
+  })
+
+  it('is the same for the same guest, whenever it is packed', async () => {
+    const disk = Buffer.alloc(MEBIBYTE, 'wuff')
+    const first = await packed(disk)
+    await rm(file)
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 86_400_000 })
+    try {
+      expect((await packed(disk)).equals(first)).toBe(true)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('leaves a file alone that is there already', async () => {
+    await writeFile(file, 'mine')
+    await expect(packGuest(file, { config, files: [] })).rejects.toThrow('EEXIST')
+    expect(await readFile(file, 'utf8')).toBe('mine')
+  })
+
+  it('gives up unpacking when asked to, and tells the writer’s errors as they are', async () => {
+    await packed(Buffer.alloc(3 * MEBIBYTE, 'wuff'))
+    const archive = await GuestArchive.open(file)
+    try {
+      const stop = new AbortController()
+      const cancel = (): Promise<void> => Promise.resolve(stop.abort())
+      await expect(archive.extract('disk.img', cancel, stop.signal)).rejects.toThrow('It was cancelled.')
+      const full = (): Promise<void> => Promise.reject(new Error('full'))
+      await expect(archive.extract('disk.img', full)).rejects.toThrow(/^full$/)
+    } finally {
+      await archive.close()
+    }
   })
 
   it('finds out that a byte was changed on the way', async () => {
@@ -154,6 +237,13 @@ describe('guest archive', () => {
     bytes[at] ^= 0x10
     await writeFile(file, bytes)
     await expect(extracted('disk.img')).rejects.toThrow('is damaged')
+  })
+
+  it('finds that out where nothing but the checksum tells', async () => {
+    const bytes = Buffer.from(zipSync({ 'guest.json': manifest(), one: [text('wuff'), { level: 0 }] }))
+    bytes.write('miau', bytes.indexOf('wuff'))
+    await writeFile(file, bytes)
+    await expect(extracted('one')).rejects.toThrow('is damaged')
   })
 
   it('of which any part is missing is no guest', async () => {

@@ -14,7 +14,7 @@ import { ZipWriter } from './zip-writer.ts'
 export const MANIFEST = 'guest.json'
 const MAX_FILES = 64
 /** All files together, unpacked. */
-const MAX_BYTES = 4 * 1024 * 1024 * 1024 - 1
+const MAX_BYTES = 64 * 1024 * 1024 * 1024
 const MAX_MANIFEST = 1024 * 1024
 
 const ManifestSchema = v.object({ kennel: v.literal(1), config: GuestConfigSchema })
@@ -31,9 +31,13 @@ export async function packGuest(archive: string, guest: GuestToPack, options: Co
   try {
     const manifest = JSON.stringify({ kennel: 1, config: guest.config }, null, 2)
     await zip.add(MANIFEST, new TextEncoder().encode(manifest))
+    let bytes = 0
     for (const { name, path } of guest.files) {
       const file = await openRegular(path)
       try {
+        bytes += (await file.stat()).size
+        // Nobody could import it.
+        if (bytes > MAX_BYTES) throw new EngineError('unusable', 'The guest has more than 64 GiB of files.')
         await zip.add(name, file, options)
       } finally {
         await file.close()

@@ -1,40 +1,73 @@
 /**
- * Reads a zip file by its directory, entry by entry and in pieces. The file comes from anywhere, so nothing in it is believed: places and
- * lengths must lie inside it, entries may not share bytes (that is how small files unpack to endless ones), and what is unpacked must
- * have exactly the length and the checksum that were promised.
+ * Reads a zip file by its directory, entry by entry and in pieces: yauzl, and what it leaves to its user. The file comes from anywhere, so
+ * nothing in it is believed: entries may not share bytes (that is how small files unpack to endless ones), and what is unpacked must have
+ * exactly the length and the checksum that were promised.
  */
 import type { FileHandle } from 'node:fs/promises'
+import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { crc32, createInflateRaw } from 'node:zlib'
+import { crc32 } from 'node:zlib'
+import { fromRandomAccessReaderPromise, RandomAccessReader, type Entry, type ZipFile } from 'yauzl'
 import { EngineError } from './errors.ts'
 import { openRegular } from './file-copy.ts'
-import { DIRECTORY_RECORD, ENCRYPTED, END_RECORD, HEAD, LARGEST, METHOD_DEFLATE, METHOD_STORE } from './zip-format.ts'
 
 export interface ZipEntry {
   readonly name: string
   /** Bytes when unpacked. */
   readonly size: number
-  readonly compressed: number
-  readonly crc: number
-  readonly method: number
-  /** Where its head is. */
-  readonly offset: number
+  readonly record: Entry
 }
 
-/** A comment may follow the end record. */
-const LONGEST_COMMENT = 0xffff
+/** The fixed parts of an entry's head, a directory's record and the end record (APPNOTE.TXT 6.3, 4.3.7, 4.3.12, 4.3.16). */
+const HEAD_SIZE = 30
+const RECORD_SIZE = 46
+const END_SIZE = 22
 /** Longer directories are not ours: 64 entries with long names have a tenth of it. */
 const LONGEST_DIRECTORY = 1024 * 1024
+const PIECE = 64 * 1024
 
 /** It is no zip file, or not a whole one. */
 export class DamagedZip extends Error {}
 
+/**
+ * What yauzl reads from. Not its own reader of descriptors: a Zip64 place beyond 2^53 makes that one throw where nobody can catch it, and
+ * the file stays its handle's to close.
+ */
+class HandleReader extends RandomAccessReader {
+  private readonly file: FileHandle
+
+  constructor(file: FileHandle) {
+    super()
+    this.file = file
+  }
+
+  override read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+    callback: (error: Error | null) => void,
+  ): void {
+    if (!Number.isSafeInteger(position)) return void setImmediate(callback, new DamagedZip('a place is outside it'))
+    this.file.read(buffer, offset, length, position).then(
+      ({ bytesRead }) => callback(bytesRead === length ? null : new DamagedZip('it ends too early')),
+      (error: unknown) => callback(error as Error),
+    )
+  }
+
+  override _readStreamForRange(start: number, end: number): Readable {
+    return Readable.from(piecesOf(this.file, start, end), { objectMode: false })
+  }
+}
+
 export class ZipReader {
   readonly entries: readonly ZipEntry[]
   private readonly file: FileHandle
+  private readonly zip: ZipFile
 
-  private constructor(file: FileHandle, entries: readonly ZipEntry[]) {
+  private constructor(file: FileHandle, zip: ZipFile, entries: readonly ZipEntry[]) {
     this.file = file
+    this.zip = zip
     this.entries = entries
   }
 
@@ -42,10 +75,14 @@ export class ZipReader {
   static async open(path: string): Promise<ZipReader> {
     const file = await openRegular(path)
     try {
-      return new ZipReader(file, await readDirectory(file))
+      const { size } = await file.stat()
+      // Names are decoded here: yauzl would refuse some with sentences of its own, or make others of them.
+      const options = { decodeStrings: false, autoClose: false }
+      const zip = await fromRandomAccessReaderPromise(new HandleReader(file), size, options)
+      return new ZipReader(file, zip, await readDirectory(zip))
     } catch (error) {
       await file.close()
-      throw error
+      throw asDamage(error)
     }
   }
 
@@ -55,96 +92,69 @@ export class ZipReader {
 
   /** Unpacks an entry, piece by piece. Throws DamagedZip when it is not what the directory says. */
   async extract(entry: ZipEntry, write: (piece: Uint8Array) => Promise<void>, signal?: AbortSignal): Promise<void> {
-    const head = await readAt(this.file, entry.offset, HEAD.size)
-    if (head.readUInt32LE(0) !== HEAD.signature) throw new DamagedZip('an entry does not begin where it should')
-    const start = entry.offset + HEAD.size + head.readUInt16LE(26) + head.readUInt16LE(28)
     let size = 0
     let crc = 0
+    let writing = false
     const take = async (pieces: AsyncIterable<Uint8Array>): Promise<void> => {
       for await (const piece of pieces) {
         size += piece.length
-        if (size > entry.size) throw new DamagedZip('an entry is longer than it says')
         crc = crc32(piece, crc)
+        writing = true
         await write(piece)
+        writing = false
       }
     }
-    const packed =
-      entry.compressed === 0
-        ? []
-        : this.file.createReadStream({ autoClose: false, start, end: start + entry.compressed - 1 })
-    const options = signal === undefined ? {} : { signal }
     try {
-      if (entry.method === METHOD_STORE) await pipeline(packed, take, options)
-      else await pipeline(packed, createInflateRaw(), take, options)
+      const unpacked = await this.zip.openReadStreamPromise(entry.record)
+      await pipeline(unpacked, take, signal === undefined ? {} : { signal })
     } catch (error) {
       if (signal?.aborted === true) throw new EngineError('cancelled', 'It was cancelled.')
-      const { code } = error as { code?: unknown }
-      if (typeof code === 'string' && code.startsWith('Z_')) throw new DamagedZip('an entry cannot be unpacked')
-      throw error
+      throw writing ? error : asDamage(error)
     }
-    if (size !== entry.size || crc !== entry.crc) throw new DamagedZip('an entry is not what it was')
+    if (size !== entry.size || crc !== entry.record.crc32) throw new DamagedZip('an entry is not what it was')
   }
 }
 
-async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.alloc(length)
-  const { bytesRead } = await file.read(bytes, 0, length, position)
-  if (bytesRead !== length) throw new DamagedZip('it ends too early')
-  return bytes
+async function* piecesOf(file: FileHandle, start: number, end: number): AsyncGenerator<Uint8Array> {
+  for (let at = start; at < end;) {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(Math.min(PIECE, end - at)), { position: at })
+    if (bytesRead === 0) throw new DamagedZip('it ends too early')
+    yield buffer.subarray(0, bytesRead)
+    at += bytesRead
+  }
 }
 
-async function readDirectory(file: FileHandle): Promise<ZipEntry[]> {
-  const { size } = await file.stat()
-  if (size < END_RECORD.size) throw new DamagedZip('it is too short')
-  const tailLength = Math.min(size, END_RECORD.size + LONGEST_COMMENT)
-  const tail = await readAt(file, size - tailLength, tailLength)
-  let at = tail.length - END_RECORD.size
-  while (at >= 0 && tail.readUInt32LE(at) !== END_RECORD.signature) at--
-  if (at < 0) throw new DamagedZip('it has no directory')
-  const count = tail.readUInt16LE(at + 10)
-  const length = tail.readUInt32LE(at + 12)
-  const start = tail.readUInt32LE(at + 16)
-  if (start > LARGEST) throw new EngineError('unusable', 'The archive is too large.')
-  if (length > LONGEST_DIRECTORY || start + length > size) throw new DamagedZip('its directory is not inside it')
-  const directory = await readAt(file, start, length)
+async function readDirectory(zip: ZipFile): Promise<ZipEntry[]> {
   const entries: ZipEntry[] = []
-  for (let n = 0, p = 0; n < count; n++) {
-    if (p + DIRECTORY_RECORD.size > length || directory.readUInt32LE(p) !== DIRECTORY_RECORD.signature) {
-      throw new DamagedZip('its directory is damaged')
-    }
-    const nameLength = directory.readUInt16LE(p + 28)
-    const next =
-      p + DIRECTORY_RECORD.size + nameLength + directory.readUInt16LE(p + 30) + directory.readUInt16LE(p + 32)
-    if (next > length) throw new DamagedZip('its directory is damaged')
-    if ((directory.readUInt16LE(p + 8) & ENCRYPTED) !== 0)
-      throw new EngineError('unusable', 'The archive is encrypted.')
-    const name = directory.toString('utf8', p + DIRECTORY_RECORD.size, p + DIRECTORY_RECORD.size + nameLength)
-    const entry: ZipEntry = {
-      name,
-      method: directory.readUInt16LE(p + 10),
-      crc: directory.readUInt32LE(p + 16),
-      compressed: directory.readUInt32LE(p + 20),
-      size: directory.readUInt32LE(p + 24),
-      offset: directory.readUInt32LE(p + 42),
-    }
-    if (Math.max(entry.compressed, entry.size, entry.offset) > LARGEST) {
-      throw new EngineError('unusable', 'The archive is too large.')
-    }
-    if (entry.method !== METHOD_STORE && entry.method !== METHOD_DEFLATE) {
+  let length = 0
+  for await (const record of zip.eachEntry()) {
+    length += RECORD_SIZE + record.fileNameLength + record.extraFieldLength + record.fileCommentLength
+    if (length > LONGEST_DIRECTORY) throw new DamagedZip('its directory is too long')
+    const name = record.fileNameRaw.toString('utf8')
+    if (record.isEncrypted()) throw new EngineError('unusable', 'The archive is encrypted.')
+    if (!record.canDecodeFileData()) {
       throw new EngineError('unusable', `“${name}” is packed in a way Kennel does not know.`)
     }
-    entries.push(entry)
-    p = next
+    entries.push({ name, size: record.uncompressedSize, record })
   }
-  assertApart(entries, start)
+  assertApart(entries, zip.fileSize - zip.comment.length - END_SIZE - length)
   return entries
 }
 
 /** Each entry has bytes of its own, before the directory. */
 function assertApart(entries: readonly ZipEntry[], directory: number): void {
+  const heads = entries.map(({ record }) => ({ at: record.relativeOffsetOfLocalHeader, packed: record.compressedSize }))
   let end = directory
-  for (const { offset, compressed } of [...entries].sort((a, b) => b.offset - a.offset)) {
-    if (offset + HEAD.size + compressed > end) throw new DamagedZip('its entries are not side by side')
-    end = offset
+  for (const { at, packed } of heads.sort((a, b) => b.at - a.at)) {
+    if (at + HEAD_SIZE + packed > end) throw new DamagedZip('its entries are not side by side')
+    end = at
   }
+}
+
+/** What yauzl and zlib find wrong with a file has no code of the system's or of ours. */
+function asDamage(error: unknown): unknown {
+  const { code, message } = error as { code?: unknown; message: string }
+  if (message === 'strong encryption is not supported') return new EngineError('unusable', 'The archive is encrypted.')
+  if (error instanceof DamagedZip || (typeof code === 'string' && !code.startsWith('Z_'))) return error
+  return new DamagedZip(message)
 }
