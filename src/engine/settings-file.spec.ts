@@ -17,7 +17,6 @@ const DEFAULTS: Settings = {
   bell: true,
   scrollback: 5000,
   language: 'en',
-  pauseWhenHidden: false,
 }
 
 let home: string

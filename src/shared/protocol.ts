@@ -80,7 +80,6 @@ export const SettingsSchema = v.strictObject({
   bell: v.optional(v.boolean(), true),
   scrollback: v.optional(v.pipe(v.number(), v.integer(), v.minValue(100), v.maxValue(100_000)), 5000),
   language: v.optional(v.picklist(['en']), 'en'),
-  pauseWhenHidden: v.optional(v.boolean(), false),
 })
 export type Settings = v.InferOutput<typeof SettingsSchema>
 
