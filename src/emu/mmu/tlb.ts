@@ -68,7 +68,7 @@ export function flushTlb(cpu: CpuState): void {
   cpu.tlbFillCount = 0
 }
 
-/** Flushes global pages too: CR0.PG or WP, CR4.PGE or PSE changed, reset. */
+/** Flushes global pages too: CR0.PG or WP, CR4.PGE or PSE changed. CpuState.reset() does not call it: it is for memory never used. */
 export function flushTlbAll(cpu: CpuState): void {
   flushTlb(cpu)
   dropRecorded(cpu, cpu.tlbGlobalFills, cpu.tlbGlobalFillCount)
